@@ -1,0 +1,52 @@
+/**
+ * The contract of every map. Values live in linear memory, so that a program's pointer to one is an
+ * address and the JIT can inline array look-ups. Results are kernel errnos: 0 or a negative number.
+ * Programs address keys and values by pointer; userspace (the control plane) by byte arrays.
+ */
+import type { MapDef } from "../program.ts";
+
+/** Errnos that map operations return (Linux UAPI), positive here, negated in results. */
+export const ERRNO = {
+  EPERM: 1,
+  ENOENT: 2,
+  E2BIG: 7,
+  EAGAIN: 11,
+  ENOMEM: 12,
+  EFAULT: 14,
+  EBUSY: 16,
+  EEXIST: 17,
+  EINVAL: 22,
+  ENOSPC: 28,
+  EOPNOTSUPP: 95,
+} as const;
+
+/** Flags of update (BPF_ANY, BPF_NOEXIST, BPF_EXIST). */
+export const UPDATE = { any: 0, noExist: 1, exist: 2, lock: 4 } as const;
+
+export interface BpfMap {
+  readonly def: MapDef;
+  /** Bytes of linear memory this map took. */
+  readonly memoryBytes: number;
+
+  /** Address of the value for the key at `keyPtr` on the current CPU, or 0. */
+  lookup(keyPtr: number): number;
+  /** @returns 0 or -errno. `flags` is the whole u64 of the call. */
+  update(keyPtr: number, valuePtr: number, flags: bigint): number;
+  delete(keyPtr: number): number;
+
+  /** Userspace view: a copy of the value, or null. Per-CPU maps return the values of all CPUs in a row. */
+  get(key: Uint8Array): Uint8Array | null;
+  set(key: Uint8Array, value: Uint8Array, flags?: bigint): number;
+  remove(key: Uint8Array): number;
+  /** Live entries, as `bpftool map dump` would list them. */
+  entries(): Iterable<[key: Uint8Array, value: Uint8Array]>;
+  /** Number of live entries (arrays: all). */
+  readonly size: number;
+}
+
+/** Array-shaped maps: what the JIT needs to inline a look-up. */
+export interface ArrayLike extends BpfMap {
+  readonly baseAddress: number;
+  /** Distance between elements: value size rounded up to 8. */
+  readonly strideBytes: number;
+}

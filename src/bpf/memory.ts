@@ -1,0 +1,72 @@
+/**
+ * The emulated kernel's one linear memory. A program's pointer is a byte offset in it, zero-extended to
+ * 64 bits. Page 0 is never handed out, so that 0 is NULL and small offsets from NULL hit nothing live.
+ * Allocation only bumps: maps and buffers live as long as their kernel does.
+ */
+export const PAGE_BYTES = 65_536;
+/** WebAssembly's 32-bit address space, in pages. */
+const MAX_PAGES = 65_536;
+
+/** Thrown when the linear memory cannot hold what was asked for. */
+export class OutOfMemory extends Error {
+  readonly code = "OUT_OF_MEMORY";
+}
+
+export class LinearMemory {
+  readonly memory: WebAssembly.Memory;
+  readonly #limitBytes: number;
+  #nextFree = PAGE_BYTES;
+  #bytes: Uint8Array;
+  #view: DataView;
+
+  /** @param limitBytes upper bound for everything together, at most 4 GiB */
+  constructor(limitBytes: number = MAX_PAGES * PAGE_BYTES) {
+    this.#limitBytes = Math.min(limitBytes, MAX_PAGES * PAGE_BYTES);
+    this.memory = new WebAssembly.Memory({ initial: 4, maximum: MAX_PAGES });
+    this.#bytes = new Uint8Array(this.memory.buffer);
+    this.#view = new DataView(this.memory.buffer);
+  }
+
+  /** The whole memory. Fetch anew after an alloc(): growing detaches the old buffer. */
+  get bytes(): Uint8Array {
+    if (this.#bytes.buffer !== this.memory.buffer) this.#refresh();
+    return this.#bytes;
+  }
+
+  get view(): DataView {
+    if (this.#view.buffer !== this.memory.buffer) this.#refresh();
+    return this.#view;
+  }
+
+  get usedBytes(): number {
+    return this.#nextFree;
+  }
+
+  /** @returns address of `byteLength` zeroed bytes; `what` names them in the error. */
+  alloc(byteLength: number, alignBytes: number, what: string): number {
+    const at = Math.ceil(this.#nextFree / alignBytes) * alignBytes;
+    const end = at + byteLength;
+    if (end > this.#limitBytes) {
+      throw new OutOfMemory(
+        `${what} needs ${byteLength} bytes, but the machine's memory holds ${this.#limitBytes} and ${this.#nextFree} are in use. Lower max_entries or the value size.`,
+      );
+    }
+    const missing = Math.ceil((end - this.memory.buffer.byteLength) / PAGE_BYTES);
+    if (missing > 0) {
+      try {
+        this.memory.grow(missing);
+      } catch (cause) {
+        throw new OutOfMemory(`${what} needs ${byteLength} bytes, but this process could not get them.`, {
+          cause,
+        });
+      }
+    }
+    this.#nextFree = end;
+    return at;
+  }
+
+  #refresh(): void {
+    this.#bytes = new Uint8Array(this.memory.buffer);
+    this.#view = new DataView(this.memory.buffer);
+  }
+}

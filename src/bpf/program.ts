@@ -1,0 +1,87 @@
+/**
+ * What an object file (or the assembler) yields and the kernel loads: programs as bytecode, map
+ * definitions, and the debug facts that let messages name a C line. Plain data; no behaviour.
+ */
+
+/** Program types this machine knows, by the name `bmc --type` takes. */
+export const PROGRAM_TYPES = ["xdp", "tc", "sk_skb", "socket_filter"] as const;
+export type ProgramType = (typeof PROGRAM_TYPES)[number];
+
+/** For sk_skb: which end of the strparser pair. */
+export type AttachType = "stream_parser" | "stream_verdict";
+
+export const MAP_TYPES = [
+  { name: "hash", id: 1 },
+  { name: "array", id: 2 },
+  { name: "prog_array", id: 3 },
+  { name: "percpu_hash", id: 5 },
+  { name: "percpu_array", id: 6 },
+  { name: "lru_hash", id: 9 },
+  { name: "sockmap", id: 15 },
+  { name: "sockhash", id: 18 },
+] as const; // ids: enum bpf_map_type of the Linux UAPI
+export type MapTypeName = (typeof MAP_TYPES)[number]["name"];
+
+export type MapDef = {
+  readonly name: string;
+  readonly type: MapTypeName;
+  readonly keyBytes: number;
+  /** Of one value as the program sees it; per-CPU maps hold one such value a CPU. */
+  readonly valueBytes: number;
+  readonly maxEntries: number;
+  readonly flags: number;
+  /** Byte offset of the value's `struct bpf_spin_lock`, from BTF; absent when it has none. */
+  readonly spinLockOffset?: number;
+  /** .rodata/.data/.bss: initial bytes of the single value. */
+  readonly initialValue?: Uint8Array;
+  /** .rodata: the program may read, not write (BPF_F_RDONLY_PROG). */
+  readonly readOnlyForPrograms?: boolean;
+};
+
+/** One line-info record: instructions from `insn` on (until the next record) came from this C line. */
+export type LineInfo = {
+  readonly insn: number;
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly text: string;
+};
+
+/** A BTF argument of a global function, as far as verification needs it. */
+export type FuncArg =
+  | { readonly kind: "scalar"; readonly bytes: number }
+  | { readonly kind: "ctx" }
+  | { readonly kind: "pointer"; readonly pointeeBytes: number; readonly typeName: string };
+
+/** A subprogram: entry slots of functions called with `call pc+N` or passed as callbacks. */
+export type Subprogram = {
+  readonly name: string;
+  /** Slot index of its first instruction; the entry program is 0. */
+  readonly start: number;
+  /** Global functions are verified once by their prototype; static ones inline on each path. */
+  readonly isGlobal: boolean;
+  readonly args?: readonly FuncArg[];
+};
+
+/**
+ * One program, linked within its object: `bytecode` holds the entry function and every subprogram it
+ * reaches; wide loads of kind map/map_value carry an index into `maps` as their imm.
+ */
+export type Program = {
+  readonly name: string;
+  readonly section: string;
+  readonly type: ProgramType;
+  readonly attach?: AttachType;
+  readonly bytecode: Uint8Array;
+  readonly maps: readonly MapDef[];
+  readonly subprograms: readonly Subprogram[];
+  readonly lines: readonly LineInfo[];
+  readonly license: string;
+};
+
+/** Everything one ELF object holds. Programs of one object share its maps: equal MapDef identity. */
+export type ProgramObject = {
+  readonly programs: readonly Program[];
+  readonly maps: readonly MapDef[];
+  readonly license: string;
+};

@@ -1,0 +1,44 @@
+#!/usr/bin/env node
+/**
+ * The `bmc` command. Each subcommand is one file under cli/, loaded only when asked for: `bmc exec` is
+ * called hundreds of times by conformance suites and must start fast.
+ */
+type Command = {
+  readonly summary: string;
+  /** @returns the exit code */
+  readonly load: () => Promise<{ run: (argv: string[]) => Promise<number> | number }>;
+};
+
+const COMMANDS: Readonly<Record<string, Command>> = {};
+
+function usage(): string {
+  const rows = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
+  return `usage: bmc COMMAND [...]\n\n${rows.join("\n")}\n\n'bmc COMMAND --help' says more.\n`;
+}
+
+async function main(argv: string[]): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === undefined || name === "--help" || name === "-h" || name === "help") {
+    process.stdout.write(usage());
+    return name === undefined ? 2 : 0;
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (!command) {
+    process.stderr.write(`bmc: unknown command '${name}'; known: ${Object.keys(COMMANDS).join(", ")}\n`);
+    return 2;
+  }
+  const { run } = await command.load();
+  return run(rest);
+}
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    const known = error instanceof Error && "exitCode" in error;
+    const text = error instanceof Error ? (known ? error.message : error.stack) : String(error);
+    process.stderr.write(`bmc: ${text}\n`);
+    process.exitCode = known ? Number(error.exitCode) : 1;
+  },
+);

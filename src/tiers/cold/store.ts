@@ -1,0 +1,62 @@
+/**
+ * The cold tier's contract. A store may answer at once (in memory) or later (over a network): every
+ * operation returns a value or a promise, and callers go through `andThen`, so that the in-memory path
+ * never pays for a microtask. Every change is one atomic read-modify-write per key.
+ */
+
+/** A key as a latin1 string: one char a byte, 1..250 of them, so that any bytes survive. */
+export type Key = string;
+
+export type Item = {
+  readonly value: Uint8Array;
+  /** memcached's opaque client flags; 0 over HTTP. */
+  readonly flags: number;
+  /** Wall-clock milliseconds since the epoch; 0 = never. */
+  readonly expiresAtMs: number;
+  /** Changes with every write of the key, never repeats. */
+  readonly cas: bigint;
+};
+
+export type NewItem = Omit<Item, "cas">;
+
+/** What a read-modify-write decided: the item to store, or to delete or keep what is there. */
+export type Change<T> = { readonly next: NewItem | "delete" | "keep"; readonly result: T };
+
+export type MaybePromise<T> = T | Promise<T>;
+
+export type StoreStats = { items: number; bytes: number; evictions: number; expirations: number };
+
+export interface ColdStore {
+  readonly name: string;
+  /** The live item, or null. An expired item is never returned. */
+  get(key: Key): MaybePromise<Item | null>;
+  /**
+   * Atomic per key: `change` sees the live item (with its cas) and decides. It may be called again when
+   * another writer won the race, so it must be pure.
+   */
+  update<T>(key: Key, change: (old: Item | null) => Change<T>): MaybePromise<T>;
+  /** Drops everything. */
+  clear(): MaybePromise<void>;
+  stats(): StoreStats;
+  close(): MaybePromise<void>;
+}
+
+/** The cold tier cannot answer now: HTTP 503 with Retry-After, memcached SERVER_ERROR. */
+export class StoreUnavailable extends Error {
+  readonly code = "STORE_UNAVAILABLE";
+  readonly retryAfterSeconds: number;
+  constructor(message: string, retryAfterSeconds: number, options?: ErrorOptions) {
+    super(message, options);
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+/** An item does not fit the store's bounds. */
+export class ItemTooLarge extends Error {
+  readonly code = "ITEM_TOO_LARGE";
+}
+
+/** Goes on at once where the value is there, else when it comes. */
+export function andThen<A, B>(value: MaybePromise<A>, next: (a: A) => MaybePromise<B>): MaybePromise<B> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
