@@ -1,0 +1,78 @@
+/**
+ * Starts the service as its own process for a load test, on a free loopback port and, where taskset is
+ * there, on a core of its own, so that the load never runs on the server's core.
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { Scrape } from "./prometheus-text.ts";
+
+export const SERVER_CORE = 0;
+export const LOAD_CORE = 1;
+const CLI = fileURLToPath(new URL("../dist/cli.js", import.meta.url));
+const START_DEADLINE_MS = 20_000;
+
+export const canPin = spawnSync("taskset", ["--version"]).status === 0 && cpuCount() >= 2;
+
+function cpuCount(): number {
+  const nproc = spawnSync("nproc", { encoding: "utf8" });
+  return nproc.status === 0 ? Number(nproc.stdout) : 1;
+}
+
+/** Moves this process (all its threads) to the load's core. */
+export function pinSelf(): void {
+  if (canPin) spawnSync("taskset", ["-a", "-p", "-c", String(LOAD_CORE), String(process.pid)]);
+}
+
+export class Service {
+  readonly url: string;
+  readonly #child: ChildProcess;
+
+  private constructor(child: ChildProcess, url: string) {
+    this.#child = child;
+    this.url = url;
+  }
+
+  /** @param args of `bmc serve`, without host and port */
+  static async start(args: readonly string[]): Promise<Service> {
+    const node = [process.execPath, CLI, "serve", "--host", "127.0.0.1", "--port", "0", ...args];
+    const command = canPin ? ["taskset", "-c", String(SERVER_CORE), ...node] : node;
+    const child = spawn(command[0] ?? "", command.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    const url = await new Promise<string>((resolve, reject) => {
+      const timer = setTimeout(() => fail("did not start in time"), START_DEADLINE_MS);
+      const fail = (why: string) => {
+        clearTimeout(timer);
+        child.kill("SIGKILL");
+        reject(new Error(`bmc serve ${args.join(" ")}: ${why}\n${output}`));
+      };
+      const onOutput = (chunk: Buffer) => {
+        output += chunk.toString();
+        const address = /http:\/\/127\.0\.0\.1:\d+/.exec(output);
+        if (!address) return;
+        clearTimeout(timer);
+        resolve(address[0]);
+      };
+      child.stdout.on("data", onOutput);
+      child.stderr.on("data", onOutput);
+      child.once("exit", (code) => fail(`exited with ${code}`));
+    });
+    child.removeAllListeners("exit");
+    return new Service(child, url);
+  }
+
+  async scrape(): Promise<Scrape> {
+    const response = await fetch(`${this.url}/metrics`);
+    if (!response.ok) throw new Error(`${this.url}/metrics answered ${response.status}`);
+    return new Scrape(await response.text());
+  }
+
+  async stop(): Promise<void> {
+    if (this.#child.exitCode !== null) return;
+    const exited = once(this.#child, "exit");
+    this.#child.kill("SIGTERM");
+    const timer = setTimeout(() => this.#child.kill("SIGKILL"), 10_000);
+    await exited;
+    clearTimeout(timer);
+  }
+}
