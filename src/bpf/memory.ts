@@ -16,26 +16,19 @@ export class LinearMemory {
   readonly memory: WebAssembly.Memory;
   readonly #limitBytes: number;
   #nextFree = PAGE_BYTES;
-  #bytes: Uint8Array;
-  #view: DataView;
+  /** The whole memory. Read the fields anew after an alloc(): growing detaches the old buffer. */
+  bytes: Uint8Array<ArrayBuffer>;
+  view: DataView<ArrayBuffer>;
+  /** Aligned 32-bit words, for what the machine itself keeps here. */
+  words: Int32Array<ArrayBuffer>;
 
   /** @param limitBytes upper bound for everything together, at most 4 GiB */
   constructor(limitBytes: number = MAX_PAGES * PAGE_BYTES) {
     this.#limitBytes = Math.min(limitBytes, MAX_PAGES * PAGE_BYTES);
     this.memory = new WebAssembly.Memory({ initial: 4, maximum: MAX_PAGES });
-    this.#bytes = new Uint8Array(this.memory.buffer);
-    this.#view = new DataView(this.memory.buffer);
-  }
-
-  /** The whole memory. Fetch anew after an alloc(): growing detaches the old buffer. */
-  get bytes(): Uint8Array {
-    if (this.#bytes.buffer !== this.memory.buffer) this.#refresh();
-    return this.#bytes;
-  }
-
-  get view(): DataView {
-    if (this.#view.buffer !== this.memory.buffer) this.#refresh();
-    return this.#view;
+    this.bytes = new Uint8Array(this.memory.buffer);
+    this.view = new DataView(this.memory.buffer);
+    this.words = new Int32Array(this.memory.buffer);
   }
 
   get usedBytes(): number {
@@ -61,12 +54,12 @@ export class LinearMemory {
         });
       }
     }
+    if (missing > 0) {
+      this.bytes = new Uint8Array(this.memory.buffer);
+      this.view = new DataView(this.memory.buffer);
+      this.words = new Int32Array(this.memory.buffer);
+    }
     this.#nextFree = end;
     return at;
-  }
-
-  #refresh(): void {
-    this.#bytes = new Uint8Array(this.memory.buffer);
-    this.#view = new DataView(this.memory.buffer);
   }
 }

@@ -23,8 +23,21 @@ export const ERRNO = {
 /** Flags of update (BPF_ANY, BPF_NOEXIST, BPF_EXIST). */
 export const UPDATE = { any: 0, noExist: 1, exist: 2, lock: 4 } as const;
 
+/** Where a map's values lie: `count` of them, `strideBytes` apart, each `valueBytes` long. */
+export type ValueArea = {
+  readonly base: number;
+  readonly strideBytes: number;
+  readonly valueBytes: number;
+  readonly count: number;
+};
+
+/** Pointer arguments may be negative (an i32 of compiled code): maps take them modulo 2^32. */
 export interface BpfMap {
   readonly def: MapDef;
+  /** What a program's wide load of this map yields: > 0, unique in its kernel. */
+  readonly id: number;
+  /** Null for maps without values in memory (program arrays, socket maps). */
+  readonly values: ValueArea | null;
   /** Bytes of linear memory this map took. */
   readonly memoryBytes: number;
 
@@ -49,4 +62,6 @@ export interface ArrayLike extends BpfMap {
   readonly baseAddress: number;
   /** Distance between elements: value size rounded up to 8. */
   readonly strideBytes: number;
+  /** Distance between the arrays of two CPUs; 0 when all CPUs share one. */
+  readonly cpuStrideBytes: number;
 }

@@ -1,0 +1,188 @@
+/**
+ * One emulated kernel: memory, maps, loaded programs, clock. The one place where verifier, JIT and
+ * interpreter meet: a program is checked, verified, given its maps, compiled, and only then can run.
+ * A fault at run time is a result: run() neither throws nor allocates on the hot path.
+ */
+import { decode } from "./codec.ts";
+import { SK_ACTION, TC_ACTION, XDP_ACTION } from "./context.ts";
+import {
+  type CompileInput,
+  type EngineName,
+  type Executable,
+  type Fault,
+  faultOf,
+  type Region,
+} from "./engine.ts";
+import { checkProgram } from "./load-checks.ts";
+import { LoadError } from "./load-error.ts";
+import { makeMap } from "./maps/create.ts";
+import { mapProblem } from "./maps/define.ts";
+import type { BpfMap } from "./maps/map.ts";
+import { OutOfMemory } from "./memory.ts";
+import { PacketBuffer, type PacketBufferOptions } from "./packet-buffer.ts";
+import type { MapDef, Program, ProgramType } from "./program.ts";
+import { Runtime, type RuntimeOptions } from "./runtime.ts";
+
+export type VerifyTarget = "linux" | "nic";
+export type VerifyOutcome =
+  | { readonly ok: true; readonly log: string }
+  | { readonly ok: false; readonly message: string; readonly log: string };
+export type Verify = (program: Program, options: { target: VerifyTarget }) => VerifyOutcome;
+
+export type KernelOptions = RuntimeOptions & { readonly verify?: Verify };
+
+export type LoadOptions = {
+  /** Default: jit. */
+  readonly engine?: EngineName;
+  /** Default: true. False is `--no-verify`: the program then runs with every access checked. */
+  readonly verify?: boolean;
+  /** Check every access at run time; default: only when not verified. */
+  readonly checked?: boolean;
+  readonly target?: VerifyTarget;
+};
+
+/** What run() answers for a program that faulted: the hook sees `fault`, detaches, and goes on without it. */
+export const FAULT_VERDICT: Readonly<Record<ProgramType, number>> = {
+  xdp: XDP_ACTION.aborted,
+  tc: TC_ACTION.ok,
+  sk_skb: SK_ACTION.pass,
+  socket_filter: 0,
+};
+
+export interface LoadedProgram {
+  readonly program: Program;
+  readonly type: ProgramType;
+  readonly engine: EngineName;
+  /** Unique in its kernel, > 0: the value a PROG_ARRAY slot takes. */
+  readonly id: number;
+  /** @returns r0 as a signed 32-bit number, or FAULT_VERDICT with `fault` set */
+  run(ctxAddress: number): number;
+  readonly stats: ProgramStats;
+  /** Set by the first faulty run; from then on run() only answers FAULT_VERDICT. */
+  readonly fault: Fault | null;
+}
+
+export type ProgramStats = { readonly runs: number; readonly instructions: number };
+
+type Engine = (input: CompileInput) => Executable;
+const ENGINES: Readonly<Partial<Record<EngineName, Engine>>> = {};
+
+export class Kernel {
+  readonly rt: Runtime;
+  readonly #verify: Verify | undefined;
+  readonly #maps = new Map<MapDef, BpfMap>();
+  #nextProgramId = 1;
+
+  constructor(options: KernelOptions = {}) {
+    this.rt = new Runtime(options);
+    this.#verify = options.verify;
+  }
+
+  get maps(): Iterable<BpfMap> {
+    return this.#maps.values();
+  }
+
+  /** The map of this definition, made on first sight: programs of one object share it. */
+  createMap(def: MapDef): BpfMap {
+    const known = this.#maps.get(def);
+    if (known) return known;
+    const problem = mapProblem(def);
+    if (problem) throw new LoadError("BAD_MAP", problem.message);
+    try {
+      const map = makeMap(this.rt, def, this.rt.maps.length);
+      this.rt.maps.push(map);
+      this.#maps.set(def, map);
+      return map;
+    } catch (error) {
+      if (error instanceof OutOfMemory) throw new LoadError("OUT_OF_MEMORY", error.message, "", error);
+      throw error;
+    }
+  }
+
+  createPacketBuffer(type: ProgramType, options: PacketBufferOptions = {}): PacketBuffer {
+    return new PacketBuffer(this.rt, type, options);
+  }
+
+  /** @throws LoadError */
+  load(program: Program, options: LoadOptions = {}): LoadedProgram {
+    const decoded = decode(program.bytecode);
+    if (!decoded.ok) {
+      throw new LoadError(
+        "BAD_BYTECODE",
+        `program '${program.name}': insn ${decoded.error.insn}: ${decoded.error.message}`,
+      );
+    }
+    const checked = checkProgram(decoded.slots, program.maps.length);
+    if (!checked.ok) {
+      throw new LoadError(
+        "BAD_BYTECODE",
+        `program '${program.name}': insn ${checked.insn}: ${checked.message}`,
+      );
+    }
+    const verified = options.verify ?? true;
+    if (verified && this.#verify) {
+      const outcome = this.#verify(program, { target: options.target ?? "linux" });
+      if (!outcome.ok) throw new LoadError("REJECTED", outcome.message, outcome.log);
+    }
+    const maps = program.maps.map((def) => this.createMap(def));
+    const engine = options.engine ?? "jit";
+    const make = ENGINES[engine];
+    if (!make) throw new LoadError("ENGINE", `engine ${engine} is not there yet`);
+    const input: CompileInput = {
+      slots: decoded.slots,
+      functions: checked.functions,
+      maps,
+      rt: this.rt,
+      checked: (options.checked ?? !verified) ? this.#regions(maps) : null,
+    };
+    return new Loaded(this.rt, program, this.#nextProgramId++, make(input));
+  }
+
+  /** What an unverified program may touch: stack, any packet buffer, its own maps' values. */
+  #regions(maps: readonly BpfMap[]): Region[] {
+    const regions: Region[] = [{ lo: this.rt.stackBottom, hi: this.rt.stackTop }];
+    for (const { values } of maps) {
+      if (values) regions.push({ lo: values.base, hi: values.base + values.count * values.strideBytes });
+    }
+    return regions;
+  }
+}
+
+class Loaded implements LoadedProgram {
+  readonly program: Program;
+  readonly type: ProgramType;
+  readonly engine: EngineName;
+  readonly id: number;
+  fault: Fault | null = null;
+  runs = 0;
+  readonly #rt: Runtime;
+  readonly #executable: Executable;
+
+  constructor(rt: Runtime, program: Program, id: number, executable: Executable) {
+    this.#rt = rt;
+    this.program = program;
+    this.type = program.type;
+    this.id = id;
+    this.engine = executable.engine;
+    this.#executable = executable;
+  }
+
+  get stats(): ProgramStats {
+    return { runs: this.runs, instructions: this.#executable.instructions };
+  }
+
+  run(ctxAddress: number): number {
+    if (this.fault) return FAULT_VERDICT[this.type];
+    const rt = this.#rt;
+    rt.begin(this.type);
+    this.runs++;
+    try {
+      return this.#executable.run(ctxAddress);
+    } catch (error) {
+      this.fault = faultOf(error);
+      return FAULT_VERDICT[this.type];
+    } finally {
+      rt.end();
+    }
+  }
+}
