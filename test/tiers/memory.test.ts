@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ITEM_OVERHEAD_BYTES, MemoryStore } from "../../src/tiers/cold/memory.ts";
-import { ItemTooLarge, type NewItem } from "../../src/tiers/cold/store.ts";
+import { type Item, ItemTooLarge, MARK, type NewItem } from "../../src/tiers/cold/store.ts";
 
 const bytes = (text: string) => Buffer.from(text, "latin1");
 const item = (text: string, expiresAtMs = 0, flags = 0): NewItem => ({
@@ -85,5 +85,15 @@ describe("MemoryStore", () => {
     put(store, "k", item("v"));
     expect(() => put(store, "k", item("x".repeat(500)))).toThrow(ItemTooLarge);
     expect(store.get("k")?.value).toEqual(bytes("v"));
+  });
+
+  test("an item keeps its cas when told to, and its marks", () => {
+    const store = storeAt({ now: 1 });
+    put(store, "k", item("v"));
+    const cas = store.get("k")?.cas;
+    store.update("k", (old) => ({ next: { ...(old as Item), marks: MARK.stale }, result: null }));
+    expect(store.get("k")).toMatchObject({ cas, marks: MARK.stale });
+    put(store, "k", item("w"));
+    expect(store.get("k")?.cas).not.toBe(cas);
   });
 });

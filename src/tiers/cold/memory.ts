@@ -87,8 +87,8 @@ export class MemoryStore implements ColdStore {
   }
 
   #set(key: Key, next: NewItem): void {
-    const { value, flags, expiresAtMs } = next;
-    const item = { value, flags, expiresAtMs, cas: ++this.#lastCas };
+    const { value, flags, expiresAtMs, marks, access } = next;
+    const item = { value, flags, expiresAtMs, cas: next.cas ?? ++this.#lastCas, marks, access };
     const bytes = itemBytes(item, key);
     if (bytes > this.maxBytes) {
       throw new ItemTooLarge(`item of ${bytes} bytes, but the cold tier holds ${this.maxBytes} in all`);

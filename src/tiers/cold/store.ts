@@ -15,9 +15,20 @@ export type Item = {
   readonly expiresAtMs: number;
   /** Changes with every write of the key, never repeats. */
   readonly cas: bigint;
+  /** memcached's marks on an item, bits of MARK; absent = none. A store keeps them with the item. */
+  readonly marks?: number | undefined;
+  /** Who read it last; shared by reference, lost where items leave the process. */
+  readonly access?: Access | undefined;
 };
 
-export type NewItem = Omit<Item, "cas">;
+/** Stale and token sent steer who recomputes an item (meta commands); binaryKey says how it was named. */
+export const MARK = { stale: 1, tokenSent: 2, binaryKey: 4 } as const;
+
+/** Wall-clock seconds of the last read or write, and whether there was a read at all. */
+export type Access = { fetched: boolean; atSeconds: number };
+
+/** What to store. With a `cas` the item keeps that number (a touch changes none), else it gets a new one. */
+export type NewItem = Omit<Item, "cas"> & { readonly cas?: bigint | undefined };
 
 /** What a read-modify-write decided: the item to store, or to delete or keep what is there. */
 export type Change<T> = { readonly next: NewItem | "delete" | "keep"; readonly result: T };
