@@ -6,8 +6,7 @@ import type { Slots } from "./codec.ts";
 import type { BpfMap } from "./maps/map.ts";
 import type { Runtime } from "./runtime.ts";
 
-export const ENGINES = ["jit", "interpreter"] as const;
-export type EngineName = (typeof ENGINES)[number];
+export { ENGINES, type EngineName, type Executable } from "./executable.ts";
 
 /** Half-open range of addresses. */
 export type Region = { readonly lo: number; readonly hi: number };
@@ -24,40 +23,4 @@ export type CompileInput = {
   readonly checked: readonly Region[] | null;
 };
 
-export interface Executable {
-  readonly engine: EngineName;
-  /** One run. @returns r0, its low 32 bits as a signed number. Throws on a fault. */
-  run(ctxAddress: number): number;
-  /** One run with two arguments and the whole of r0, as an unsigned bigint. Throws on a fault. */
-  run64(r1: bigint, r2: bigint): bigint;
-  /** Instructions executed since it was made, all runs together. */
-  readonly instructions: number;
-  /** A wasm function that a program array can hold; the interpreter needs none. */
-  readonly tailEntry: (() => unknown) | null;
-}
-
-export type FaultKind = "memory" | "trap" | "frames" | "budget" | "call" | "helper";
-
-/** Thrown inside a run, by an engine or a helper; the kernel turns it into a Fault. */
-export class ProgramFault extends Error {
-  readonly kind: FaultKind;
-  readonly insn: number | null;
-
-  constructor(kind: FaultKind, message: string, insn: number | null = null) {
-    super(message);
-    this.kind = kind;
-    this.insn = insn;
-  }
-}
-
-/** How a run went wrong. A verified program that has one found a bug in the verifier. */
-export type Fault = { readonly kind: FaultKind; readonly insn: number | null; readonly message: string };
-
-export function faultOf(error: unknown): Fault {
-  if (error instanceof ProgramFault) {
-    return { kind: error.kind, insn: error.insn, message: error.message };
-  }
-  const message = error instanceof Error ? error.message : String(error);
-  // Out of the whole linear memory: wasm traps, a helper's DataView throws. Recursion ends in RangeError too.
-  return { kind: "trap", insn: null, message };
-}
+export { type Fault, type FaultKind, faultOf, ProgramFault } from "./fault.ts";

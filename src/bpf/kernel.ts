@@ -4,7 +4,7 @@
  * A fault at run time is a result: run() neither throws nor allocates on the hot path.
  */
 import { decode } from "./codec.ts";
-import { SK_ACTION, TC_ACTION, XDP_ACTION } from "./context.ts";
+import { contextBytes, SK_ACTION, TC_ACTION, XDP_ACTION } from "./context.ts";
 import {
   type CompileInput,
   type EngineName,
@@ -13,6 +13,7 @@ import {
   faultOf,
   type Region,
 } from "./engine.ts";
+import { InterpretedProgram } from "./interpreter.ts";
 import { checkProgram } from "./load-checks.ts";
 import { LoadError } from "./load-error.ts";
 import { makeMap } from "./maps/create.ts";
@@ -65,12 +66,15 @@ export interface LoadedProgram {
 export type ProgramStats = { readonly runs: number; readonly instructions: number };
 
 type Engine = (input: CompileInput) => Executable;
-const ENGINES: Readonly<Partial<Record<EngineName, Engine>>> = {};
+const ENGINES: Readonly<Partial<Record<EngineName, Engine>>> = {
+  interpreter: (input) => new InterpretedProgram(input),
+};
 
 export class Kernel {
   readonly rt: Runtime;
   readonly #verify: Verify | undefined;
   readonly #maps = new Map<MapDef, BpfMap>();
+  readonly #packets: PacketBuffer[] = [];
   #nextProgramId = 1;
 
   constructor(options: KernelOptions = {}) {
@@ -95,12 +99,21 @@ export class Kernel {
       return map;
     } catch (error) {
       if (error instanceof OutOfMemory) throw new LoadError("OUT_OF_MEMORY", error.message, "", error);
-      throw error;
+      // What V8 says to a typed array or a wasm table that is too long.
+      if (!(error instanceof RangeError)) throw error;
+      throw new LoadError(
+        "OUT_OF_MEMORY",
+        `map '${def.name}' with ${def.maxEntries} entries is larger than this process can hold. Lower max_entries.`,
+        "",
+        error,
+      );
     }
   }
 
   createPacketBuffer(type: ProgramType, options: PacketBufferOptions = {}): PacketBuffer {
-    return new PacketBuffer(this.rt, type, options);
+    const packet = new PacketBuffer(this.rt, type, options);
+    this.#packets.push(packet);
+    return packet;
   }
 
   /** @throws LoadError */
@@ -135,12 +148,17 @@ export class Kernel {
       rt: this.rt,
       checked: (options.checked ?? !verified) ? this.#regions(maps) : null,
     };
-    return new Loaded(this.rt, program, this.#nextProgramId++, make(input));
+    const loaded = new Loaded(this.rt, program, this.#nextProgramId++, make(input));
+    this.rt.programs.set(loaded.id, loaded);
+    return loaded;
   }
 
-  /** What an unverified program may touch: stack, any packet buffer, its own maps' values. */
+  /** What an unverified program may touch: stack, packet buffers made before it, its own maps' values. */
   #regions(maps: readonly BpfMap[]): Region[] {
     const regions: Region[] = [{ lo: this.rt.stackBottom, hi: this.rt.stackTop }];
+    for (const { ctxAddress, type, hardStart, hardEnd } of this.#packets) {
+      regions.push({ lo: ctxAddress, hi: ctxAddress + contextBytes(type) }, { lo: hardStart, hi: hardEnd });
+    }
     for (const { values } of maps) {
       if (values) regions.push({ lo: values.base, hi: values.base + values.count * values.strideBytes });
     }
@@ -156,7 +174,7 @@ class Loaded implements LoadedProgram {
   fault: Fault | null = null;
   runs = 0;
   readonly #rt: Runtime;
-  readonly #executable: Executable;
+  readonly executable: Executable;
 
   constructor(rt: Runtime, program: Program, id: number, executable: Executable) {
     this.#rt = rt;
@@ -164,11 +182,11 @@ class Loaded implements LoadedProgram {
     this.type = program.type;
     this.id = id;
     this.engine = executable.engine;
-    this.#executable = executable;
+    this.executable = executable;
   }
 
   get stats(): ProgramStats {
-    return { runs: this.runs, instructions: this.#executable.instructions };
+    return { runs: this.runs, instructions: this.executable.instructions };
   }
 
   run(ctxAddress: number): number {
@@ -177,9 +195,10 @@ class Loaded implements LoadedProgram {
     rt.begin(this.type);
     this.runs++;
     try {
-      return this.#executable.run(ctxAddress);
+      return this.executable.run(ctxAddress);
     } catch (error) {
       this.fault = faultOf(error);
+      rt.dropLock();
       return FAULT_VERDICT[this.type];
     } finally {
       rt.end();

@@ -3,6 +3,7 @@
  * it. One Runtime a kernel, reused by every run: nothing is allocated between a run's start and its end.
  * Runs never nest and never overlap, so that all emulated CPUs share one stack.
  */
+import type { TailTarget } from "./executable.ts";
 import { MAX_FRAMES, STACK_BYTES } from "./isa.ts";
 import type { BpfMap } from "./maps/map.ts";
 import { LinearMemory } from "./memory.ts";
@@ -50,6 +51,8 @@ export class Runtime {
   readonly trace: (line: string) => void;
   /** By id; 0 is nobody's. */
   readonly maps: (BpfMap | undefined)[] = [undefined];
+  /** Loaded programs by id. */
+  readonly programs = new Map<number, TailTarget>();
   /** What program arrays mirror for compiled tail calls; each has its stretch of it. */
   readonly tailTable: WebAssembly.Table;
   readonly stateAddress: number;
@@ -62,6 +65,9 @@ export class Runtime {
   packet: Packet | null = null;
   /** Between begin() and end(): freed map elements must stay readable. */
   running = false;
+
+  /** Address of the bpf_spin_lock the program holds, 0 for none. */
+  heldLock = 0;
 
   /** bpf_redirect: interface; sk_redirect_*: socket handle. 0 when the program asked for none. */
   redirectTarget = 0;
@@ -116,6 +122,12 @@ export class Runtime {
   end(): void {
     this.running = false;
     if (this.#reclaimers.length > 0) this.#reclaimAll();
+  }
+
+  /** A run that faulted never unlocks. */
+  dropLock(): void {
+    if (this.heldLock !== 0) this.memory.view.setUint32(this.heldLock, 0, true);
+    this.heldLock = 0;
   }
 
   reclaimLater(map: Reclaimer): void {

@@ -1,6 +1,6 @@
 /** How both engines reach a helper by its id. */
 import type { Runtime } from "../runtime.ts";
-import { helperById } from "./signatures.ts";
+import { helperById, parameterWires } from "./signatures.ts";
 import { HELPER_TABLE } from "./table.ts";
 
 export type BoundHelper = (...args: (number | bigint)[]) => number | bigint | undefined;
@@ -16,7 +16,7 @@ export function bindHelper(rt: Runtime, id: number): BoundHelper | undefined {
     rt: Runtime,
     ...args: (number | bigint)[]
   ) => number | bigint | undefined;
-  switch (row.args.length) {
+  switch (parameterWires(row).length) {
     case 0:
       return () => impl(rt);
     case 1:

@@ -9,6 +9,7 @@ import type { ArgKind, HELPERS } from "./signatures.ts";
 type Row = (typeof HELPERS)[number];
 type WireArg<K extends ArgKind> = K extends "anything" ? bigint : number;
 type WireArgs<A extends readonly ArgKind[]> = { [I in keyof A]: WireArg<A[I]> };
+type Extra<R> = R extends { extraArgs: 3 } ? [bigint, bigint, bigint] : [];
 type WireResult = { i32: number; u32: number; i64: bigint };
 
 export type EngineHelper = "tail_call" | "loop";
@@ -17,6 +18,6 @@ export type EngineHelper = "tail_call" | "loop";
 export type HelperTable = {
   readonly [R in Row as Exclude<R["name"], EngineHelper>]: (
     rt: Runtime,
-    ...args: WireArgs<R["args"]>
+    ...args: [...WireArgs<R["args"]>, ...Extra<R>]
   ) => R["ret"] extends "void" ? void : WireResult[R["wire"]];
 };

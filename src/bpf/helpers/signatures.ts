@@ -65,6 +65,8 @@ export type HelperRow = {
   /** May it be called while a bpf_spin_lock is held? */
   readonly underLock?: true;
   readonly gplOnly?: true;
+  /** Further arguments passed as they are (r3.. of trace_printk): whole registers that nobody checks. */
+  readonly extraArgs?: 3;
   readonly cost: CostClass;
 };
 
@@ -108,6 +110,7 @@ export const HELPERS = [
     wire: "i32",
     types: ALL,
     gplOnly: true,
+    extraArgs: 3,
     cost: "none",
   },
   { id: 7, name: "get_prandom_u32", args: [], ret: "integer", wire: "u32", types: ALL, cost: "none" },
@@ -321,4 +324,9 @@ export function helperByName(name: string): (HelperRow & { name: HelperName }) |
  */
 export function wireTypeOf(kind: ArgKind): "i32" | "i64" {
   return kind === "anything" ? "i64" : "i32";
+}
+
+/** The wire types of all parameters of a helper, its extra ones included. */
+export function parameterWires(row: HelperRow): ("i32" | "i64")[] {
+  return [...row.args.map(wireTypeOf), ...new Array<"i64">(row.extraArgs ?? 0).fill("i64")];
 }

@@ -2,17 +2,25 @@
 import type { MapDef, MapTypeName } from "../program.ts";
 import type { Runtime } from "../runtime.ts";
 import { ArrayMap } from "./array.ts";
+import { HashMap } from "./hash.ts";
 import type { BpfMap } from "./map.ts";
+import { ProgArrayMap } from "./prog-array.ts";
+import { SockHash, SockMap } from "./sockets.ts";
 
 type Make = (rt: Runtime, def: MapDef, id: number) => BpfMap;
 
-const MAKERS: Readonly<Partial<Record<MapTypeName, Make>>> = {
+const MAKERS: Readonly<Record<MapTypeName, Make>> = {
   array: (rt, def, id) => new ArrayMap(rt, def, id),
   percpu_array: (rt, def, id) => new ArrayMap(rt, def, id),
+  hash: (rt, def, id) => new HashMap(rt, def, id),
+  lru_hash: (rt, def, id) => new HashMap(rt, def, id),
+  percpu_hash: (rt, def, id) => new HashMap(rt, def, id),
+  prog_array: (rt, def, id) => new ProgArrayMap(rt, def, id),
+  sockmap: (_rt, def, id) => new SockMap(def, id),
+  sockhash: (rt, def, id) => new SockHash(rt, def, id),
 };
 
+/** @throws OutOfMemory; the definition is one mapProblem() has nothing against */
 export function makeMap(rt: Runtime, def: MapDef, id: number): BpfMap {
-  const make = MAKERS[def.type];
-  if (!make) throw new Error(`map type ${def.type} is not there yet`);
-  return make(rt, def, id);
+  return MAKERS[def.type](rt, def, id);
 }

@@ -10,14 +10,17 @@ export const ERRNO = {
   EPERM: 1,
   ENOENT: 2,
   E2BIG: 7,
+  EBADF: 9,
   EAGAIN: 11,
   ENOMEM: 12,
+  EACCES: 13,
   EFAULT: 14,
   EBUSY: 16,
   EEXIST: 17,
   EINVAL: 22,
   ENOSPC: 28,
   EOPNOTSUPP: 95,
+  ENOTSUPP: 524,
 } as const;
 
 /** Flags of update (BPF_ANY, BPF_NOEXIST, BPF_EXIST). */

@@ -27,6 +27,7 @@ export function copyValue(
   copyBytes(memory.bytes, to + after, source, from + after, def.valueBytes - after);
 }
 
+/** The ranges may lie in one array; they do not overlap unless a program asked for nonsense. */
 export function copyBytes(
   target: Uint8Array,
   to: number,
@@ -34,9 +35,9 @@ export function copyBytes(
   from: number,
   length: number,
 ): void {
-  if (length <= LOOP_BYTES && target.buffer !== source.buffer) {
+  if (length <= LOOP_BYTES) {
     for (let i = 0; i < length; i++) target[to + i] = source[from + i]!;
-  } else if (target.buffer === source.buffer) {
+  } else if (target === source) {
     target.copyWithin(to, from, from + length);
   } else {
     target.set(source.subarray(from, from + length), to);

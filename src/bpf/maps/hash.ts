@@ -1,0 +1,161 @@
+/**
+ * HASH, LRU_HASH and PERCPU_HASH over one element table. As in Linux, updating a key of a plain or LRU
+ * hash puts a new element in the old one's place, so that a pointer to the old value keeps reading the old
+ * bytes; per-CPU values, and updates under BPF_F_LOCK, are overwritten where they are.
+ */
+import type { MapDef } from "../program.ts";
+import type { Runtime } from "../runtime.ts";
+import { roundUp8 } from "./define.ts";
+import { ElementTable } from "./element-table.ts";
+import { LruList } from "./lru-list.ts";
+import { type BpfMap, ERRNO, UPDATE, type ValueArea } from "./map.ts";
+import { copyValue, readValue } from "./value.ts";
+
+const EXIST = BigInt(UPDATE.exist);
+const NO_EXIST = BigInt(UPDATE.noExist);
+const LOCK = BigInt(UPDATE.lock);
+
+export class HashMap implements BpfMap {
+  readonly def: MapDef;
+  readonly id: number;
+  readonly values: ValueArea;
+  readonly memoryBytes: number;
+  readonly #rt: Runtime;
+  readonly #table: ElementTable;
+  readonly #lru: LruList | null;
+  readonly #cpus: number;
+  /** From one CPU's value to the next; of a plain hash, from a value to the end of its element. */
+  readonly #valueStride: number;
+
+  constructor(rt: Runtime, def: MapDef, id: number) {
+    this.#rt = rt;
+    this.def = def;
+    this.id = id;
+    this.#cpus = def.type === "percpu_hash" ? rt.cpus : 1;
+    this.#valueStride = roundUp8(def.valueBytes);
+    this.#table = new ElementTable(
+      rt,
+      `map '${def.name}' (${def.maxEntries} entries)`,
+      def.keyBytes,
+      this.#valueStride * this.#cpus,
+      def.maxEntries,
+    );
+    this.#lru = def.type === "lru_hash" ? new LruList(this.#table.capacity) : null;
+    this.memoryBytes = this.#table.memoryBytes;
+    this.values = {
+      base: this.#table.base + this.#table.keySpanBytes,
+      strideBytes: this.#table.strideBytes,
+      // All CPUs' values of an element lie side by side.
+      valueBytes: this.#cpus === 1 ? def.valueBytes : this.#valueStride * this.#cpus,
+      count: this.#table.capacity,
+    };
+  }
+
+  get size(): number {
+    return this.#table.count;
+  }
+
+  lookup(keyPtr: number): number {
+    const at = keyPtr >>> 0;
+    const table = this.#table;
+    const element = table.find(at, table.hash(at));
+    if (element < 0) return 0;
+    if (this.#lru) this.#lru.touch(element);
+    return table.valueAddress(element) + (this.#cpus === 1 ? 0 : this.#rt.cpu * this.#valueStride);
+  }
+
+  update(keyPtr: number, valuePtr: number, flags: bigint): number {
+    return this.#update(keyPtr >>> 0, this.#rt.memory.bytes, valuePtr >>> 0, flags, false);
+  }
+
+  delete(keyPtr: number): number {
+    return this.#remove(keyPtr >>> 0);
+  }
+
+  get(key: Uint8Array): Uint8Array | null {
+    if (key.length !== this.def.keyBytes) return null;
+    const at = this.#table.stage(key);
+    const element = this.#table.find(at, this.#table.hash(at));
+    return element < 0 ? null : this.#read(element);
+  }
+
+  set(key: Uint8Array, value: Uint8Array, flags = 0n): number {
+    const bytes = this.def.type === "percpu_hash" ? this.#valueStride * this.#cpus : this.def.valueBytes;
+    if (key.length !== this.def.keyBytes || value.length !== bytes) return -ERRNO.EINVAL;
+    return this.#update(this.#table.stage(key), value, 0, flags, true);
+  }
+
+  remove(key: Uint8Array): number {
+    if (key.length !== this.def.keyBytes) return -ERRNO.EINVAL;
+    return this.#remove(this.#table.stage(key));
+  }
+
+  *entries(): Iterable<[Uint8Array, Uint8Array]> {
+    for (let element = 0; element < this.#table.capacity; element++) {
+      if (!this.#table.isLive(element)) continue;
+      const at = this.#table.keyAddress(element);
+      yield [this.#rt.memory.bytes.slice(at, at + this.def.keyBytes), this.#read(element)];
+    }
+  }
+
+  /** @param allCpus `source` holds a value for every CPU (userspace); else just the current one's */
+  #update(keyAt: number, source: Uint8Array, from: number, flags: bigint, allCpus: boolean): number {
+    const locked = (flags & LOCK) !== 0n;
+    const kind = flags & ~LOCK;
+    if (kind > EXIST || (locked && this.def.spinLockOffset === undefined)) return -ERRNO.EINVAL;
+    const table = this.#table;
+    const hash = table.hash(keyAt);
+    const old = table.find(keyAt, hash);
+    if (old >= 0 && kind === NO_EXIST) return -ERRNO.EEXIST;
+    if (old < 0 && kind === EXIST) return -ERRNO.ENOENT;
+    if (old >= 0 && (locked || this.def.type === "percpu_hash")) {
+      this.#write(old, source, from, allCpus);
+      return 0;
+    }
+    if (old < 0 && table.count >= this.def.maxEntries && !this.#evict()) return -ERRNO.E2BIG;
+    const element = table.insert(keyAt, hash);
+    if (element < 0) return -ERRNO.ENOMEM;
+    this.#write(element, source, from, allCpus);
+    this.#lru?.add(element);
+    if (old >= 0) this.#drop(old);
+    return 0;
+  }
+
+  #remove(keyAt: number): number {
+    const element = this.#table.find(keyAt, this.#table.hash(keyAt));
+    if (element < 0) return -ERRNO.ENOENT;
+    this.#drop(element);
+    return 0;
+  }
+
+  #drop(element: number): void {
+    this.#lru?.remove(element);
+    this.#table.remove(element);
+  }
+
+  #evict(): boolean {
+    if (!this.#lru || this.#lru.oldest < 0) return false;
+    this.#drop(this.#lru.oldest);
+    return true;
+  }
+
+  #write(element: number, source: Uint8Array, from: number, allCpus: boolean): void {
+    const at = this.#table.valueAddress(element);
+    const { memory } = this.#rt;
+    if (!allCpus) {
+      const cpu = this.#cpus === 1 ? 0 : this.#rt.cpu;
+      copyValue(memory, this.def, at + cpu * this.#valueStride, source, from);
+      return;
+    }
+    for (let cpu = 0; cpu < this.#cpus; cpu++) {
+      const offset = cpu * this.#valueStride;
+      copyValue(memory, this.def, at + offset, source, from + offset);
+    }
+  }
+
+  #read(element: number): Uint8Array {
+    const at = this.#table.valueAddress(element);
+    if (this.def.type !== "percpu_hash") return readValue(this.#rt.memory, this.def, at);
+    return this.#rt.memory.bytes.slice(at, at + this.#valueStride * this.#cpus);
+  }
+}
