@@ -4,7 +4,7 @@
  * A fault at run time is a result: run() neither throws nor allocates on the hot path.
  */
 import { decode } from "./codec.ts";
-import { contextBytes, SK_ACTION, TC_ACTION, XDP_ACTION } from "./context.ts";
+import { SK_ACTION, TC_ACTION, XDP_ACTION } from "./context.ts";
 import {
   type CompileInput,
   type EngineName,
@@ -156,8 +156,8 @@ export class Kernel {
   /** What an unverified program may touch: stack, packet buffers made before it, its own maps' values. */
   #regions(maps: readonly BpfMap[]): Region[] {
     const regions: Region[] = [{ lo: this.rt.stackBottom, hi: this.rt.stackTop }];
-    for (const { ctxAddress, type, hardStart, hardEnd } of this.#packets) {
-      regions.push({ lo: ctxAddress, hi: ctxAddress + contextBytes(type) }, { lo: hardStart, hi: hardEnd });
+    for (const { ctxAddress, ctxBytes, hardStart, hardEnd } of this.#packets) {
+      regions.push({ lo: ctxAddress, hi: ctxAddress + ctxBytes }, { lo: hardStart, hi: hardEnd });
     }
     for (const { values } of maps) {
       if (values) regions.push({ lo: values.base, hi: values.base + values.count * values.strideBytes });

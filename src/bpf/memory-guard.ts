@@ -3,7 +3,6 @@
  * between data_meta and data_end, the values of its maps element by element. Finer than the JIT's checked
  * mode, which knows areas only: this is the oracle that a verified program is safe.
  */
-import { contextBytes } from "./context.ts";
 import { ProgramFault } from "./engine.ts";
 import type { HelperRow } from "./helpers/signatures.ts";
 import { STACK_BYTES } from "./isa.ts";
@@ -87,7 +86,7 @@ export class MemoryGuard {
     const { packet } = rt;
     if (packet) {
       if (from >= packet.dataMeta && end <= packet.dataEnd) return true;
-      if (from >= packet.ctxAddress && end <= packet.ctxAddress + contextBytes(packet.type)) return true;
+      if (from >= packet.ctxAddress && end <= packet.ctxAddress + packet.ctxBytes) return true;
     }
     for (const { values, def } of this.#maps) {
       if (!values || from < values.base) continue;

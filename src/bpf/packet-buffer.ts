@@ -26,6 +26,7 @@ export type PacketBufferOptions = {
 export class PacketBuffer implements Packet {
   readonly type: ProgramType;
   readonly ctxAddress: number;
+  readonly ctxBytes: number;
   readonly hardStart: number;
   /** A program cannot grow the packet past this. Callers may lower it to model a smaller frame. */
   hardEnd: number;
@@ -40,7 +41,8 @@ export class PacketBuffer implements Packet {
     this.#rt = rt;
     this.type = type;
     this.#ifindex = options.ifindex ?? 1;
-    this.ctxAddress = rt.memory.alloc(contextBytes(type), 64, "context struct");
+    this.ctxBytes = contextBytes(type);
+    this.ctxAddress = rt.memory.alloc(this.ctxBytes, 64, "context struct");
     const room = HEADROOM_BYTES + (options.roomBytes ?? MAX_PACKET_BYTES + TAILROOM_BYTES);
     this.hardStart = rt.memory.alloc(room, 64, "packet buffer");
     this.hardEnd = this.hardStart + room;

@@ -32,6 +32,7 @@ export type RuntimeOptions = {
 export interface Packet {
   readonly type: ProgramType;
   readonly ctxAddress: number;
+  readonly ctxBytes: number;
   readonly hardStart: number;
   readonly hardEnd: number;
   data: number;
@@ -86,7 +87,8 @@ export class Runtime {
     this.tailTable = new WebAssembly.Table({ element: "anyfunc", initial: 0 });
     this.stateAddress = this.memory.alloc(STATE_BYTES, STATE_BYTES, "machine state");
     const stackBytes = MAX_FRAMES * STACK_BYTES;
-    this.stackBottom = this.memory.alloc(stackBytes, STACK_BYTES, "program stack");
+    // One unused frame above: a stray offset from r10 must not hit what is allocated next.
+    this.stackBottom = this.memory.alloc(stackBytes + STACK_BYTES, STACK_BYTES, "program stack");
     this.stackTop = this.stackBottom + stackBytes;
   }
 
