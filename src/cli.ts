@@ -9,7 +9,9 @@ type Command = {
   readonly load: () => Promise<{ run: (argv: string[]) => Promise<number> | number }>;
 };
 
-const COMMANDS: Readonly<Record<string, Command>> = {};
+const COMMANDS: Readonly<Record<string, Command>> = {
+  exec: { summary: "run bare bytecode, as bpf_conformance asks", load: () => import("./cli/exec.ts") },
+};
 
 function usage(): string {
   const rows = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`);
