@@ -15,6 +15,8 @@ const recursion = (depth: number) =>
     "end:",
   );
 
+const NEEDS_BTF = "it wants BTF for a callback";
+
 export const CALL_VECTORS: readonly Vector[] = [
   {
     name: "a local call returns r0",
@@ -111,18 +113,21 @@ export const CALL_VECTORS: readonly Vector[] = [
     group: "base64",
     text: "*(u64 *)(r10 - 8) = 0\nr1 = 5\nr2 = func each ll\nr3 = r10\nr3 += -8\nr4 = 0\ncall bpf_loop#181\nr1 = *(u64 *)(r10 - 8)\nr0 *= 100\nr0 += r1\nexit\neach: r3 = *(u64 *)(r2 + 0)\nr3 += r1\n*(u64 *)(r2 + 0) = r3\nr0 = 0\nexit",
     r0: 510n,
+    notLinux: NEEDS_BTF,
   },
   {
     name: "bpf_loop stops when the callback returns 1",
     group: "base64",
     text: "r1 = 100\nr2 = func each ll\nr3 = 0\nr4 = 0\ncall bpf_loop#181\nexit\neach: r0 = 0\nif r1 != 6 goto +1\nr0 = 1\nexit",
     r0: 7n,
+    notLinux: NEEDS_BTF,
   },
   {
     name: "bpf_loop of nothing",
     group: "base64",
     text: "r1 = 0\nr2 = func each ll\nr3 = 0\nr4 = 0\ncall bpf_loop#181\nexit\neach: r0 = 0\nexit",
     r0: 0n,
+    notLinux: NEEDS_BTF,
   },
   {
     name: "bpf_loop refuses flags with -EINVAL",
@@ -136,11 +141,13 @@ export const CALL_VECTORS: readonly Vector[] = [
     group: "base64",
     text: "r1 = 8388609\nr2 = func each ll\nr3 = 0\nr4 = 0\ncall bpf_loop#181\nexit\neach: r0 = 0\nexit",
     r0: 0xffff_ffff_ffff_fff9n,
+    notLinux: NEEDS_BTF,
   },
   {
     name: "bpf_loop keeps r6 to r9",
     group: "base64",
     text: "r6 = 3\nr1 = 4\nr2 = func each ll\nr3 = 0\nr4 = 0\ncall bpf_loop#181\nr0 += r6\nexit\neach: r6 = 50\nr0 = 0\nexit",
     r0: 7n,
+    notLinux: NEEDS_BTF,
   },
 ];

@@ -1,0 +1,177 @@
+// Asks the running Linux kernel what a program does: loads bytecode with bpf(), runs it under
+// BPF_PROG_TEST_RUN and prints the result. Built and driven by linux-oracle.ts; needs CAP_BPF.
+//
+// Input, line by line; hex without spaces; an answer a `go`, ended by a line `done`:
+//   map TYPE KEY VALUE MAX FLAGS     the next map, by number
+//   set MAP KEYHEX VALUEHEX FLAGS    prints `set RESULT` (0 or -errno)
+//   del MAP KEYHEX                   prints `del RESULT`
+//   get MAP KEYHEX                   prints `get RESULT VALUEHEX`
+//   prog TYPE BYTECODEHEX            wide loads of a map hold its number
+//   tail MAP INDEX                   puts the program last loaded into a program array
+//   run REPEAT DATAHEX CTXHEX        prints `run RETVAL NS DATAHEX CTXHEX` ('-' for an empty field)
+//   go
+#include <errno.h>
+#include <linux/bpf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { MAX_MAPS = 64, MAX_LINE = 1 << 20, MAX_DATA = 1 << 17, MAX_PROGS = 64 };
+
+static char line[MAX_LINE];
+static int maps[MAX_MAPS];
+static __u32 value_bytes[MAX_MAPS];
+static int map_count;
+static int progs[MAX_PROGS];
+static int prog_count;
+static char log_text[1 << 20];
+
+static long bpf(int cmd, union bpf_attr *attr) { return syscall(__NR_bpf, cmd, attr, sizeof(*attr)); }
+
+static __u32 unhex(const char *text, unsigned char *out)
+{
+	__u32 n = 0;
+	if (!text || text[0] == '-') return 0;
+	for (; text[0] && text[1]; text += 2) {
+		char two[3] = { text[0], text[1], 0 };
+		out[n++] = strtoul(two, NULL, 16);
+	}
+	return n;
+}
+
+static void puthex(const unsigned char *bytes, __u32 n)
+{
+	if (!n) putchar('-');
+	for (__u32 i = 0; i < n; i++) printf("%02x", bytes[i]);
+}
+
+static void end_of_block(void)
+{
+	for (int i = 0; i < map_count; i++) if (maps[i] >= 0) close(maps[i]);
+	for (int i = 0; i < prog_count; i++) if (progs[i] >= 0) close(progs[i]);
+	map_count = prog_count = 0;
+	puts("done");
+	fflush(stdout);
+}
+
+static void load(int type, char *hex)
+{
+	static unsigned char code[MAX_DATA];
+	__u32 bytes = unhex(hex, code);
+	struct bpf_insn *insns = (struct bpf_insn *)code;
+	for (__u32 i = 0; i < bytes / 8; i++) {
+		if (insns[i].code != 0x18) continue;
+		if (insns[i].src_reg == BPF_PSEUDO_MAP_FD || insns[i].src_reg == BPF_PSEUDO_MAP_VALUE) insns[i].imm = maps[insns[i].imm];
+		i++;
+	}
+	union bpf_attr attr;
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_type = type;
+	attr.insns = (__u64)(unsigned long)code;
+	attr.insn_cnt = bytes / 8;
+	attr.license = (__u64)(unsigned long)"GPL";
+	attr.log_buf = (__u64)(unsigned long)log_text;
+	attr.log_size = sizeof(log_text);
+	attr.log_level = 1;
+	log_text[0] = 0;
+	int fd = bpf(BPF_PROG_LOAD, &attr);
+	if (fd < 0) {
+		int error = errno;
+		size_t n = strlen(log_text);
+		// The last two lines say why.
+		char *from = log_text + n;
+		for (int lines = 0; from > log_text && lines < 4; from--) if (from[-1] == '\n') lines++;
+		for (char *p = from; *p; p++) if (*p == '\n') *p = '|';
+		printf("load %d %s\n", -error, from);
+	}
+	progs[prog_count++] = fd;
+}
+
+static void run(int repeat, char *data_hex, char *ctx_hex)
+{
+	static unsigned char in[MAX_DATA], out[MAX_DATA], ctx_in[512], ctx_out[512];
+	union bpf_attr attr;
+	memset(&attr, 0, sizeof(attr));
+	attr.test.prog_fd = progs[0];
+	attr.test.repeat = repeat;
+	attr.test.data_in = (__u64)(unsigned long)in;
+	attr.test.data_size_in = unhex(data_hex, in);
+	attr.test.data_out = (__u64)(unsigned long)out;
+	attr.test.data_size_out = sizeof(out);
+	__u32 ctx = unhex(ctx_hex, ctx_in);
+	if (ctx) {
+		attr.test.ctx_in = (__u64)(unsigned long)ctx_in;
+		attr.test.ctx_size_in = ctx;
+		attr.test.ctx_out = (__u64)(unsigned long)ctx_out;
+		attr.test.ctx_size_out = sizeof(ctx_out);
+	}
+	if (bpf(BPF_PROG_TEST_RUN, &attr) < 0) {
+		printf("norun %d\n", -errno);
+		return;
+	}
+	printf("run %u %u ", attr.test.retval, attr.test.duration);
+	puthex(out, attr.test.data_size_out);
+	putchar(' ');
+	puthex(ctx_out, ctx ? attr.test.ctx_size_out : 0);
+	putchar('\n');
+}
+
+static long element(int cmd, int map, char *key_hex, char *value_hex, __u64 flags, unsigned char *out)
+{
+	static unsigned char key[1024], value[MAX_DATA];
+	unhex(key_hex, key);
+	if (value_hex) unhex(value_hex, value);
+	union bpf_attr attr;
+	memset(&attr, 0, sizeof(attr));
+	attr.map_fd = maps[map];
+	attr.key = (__u64)(unsigned long)key;
+	attr.value = (__u64)(unsigned long)(out ? out : value);
+	attr.flags = flags;
+	return bpf(cmd, &attr) < 0 ? -errno : 0;
+}
+
+int main(void)
+{
+	static unsigned char value[MAX_DATA];
+	while (fgets(line, sizeof(line), stdin)) {
+		char *word[8] = { 0 };
+		int words = 0;
+		for (char *t = strtok(line, " \n"); t && words < 8; t = strtok(NULL, " \n")) word[words++] = t;
+		if (!words) continue;
+		if (!strcmp(word[0], "go")) end_of_block();
+		else if (!strcmp(word[0], "map")) {
+			union bpf_attr attr;
+			memset(&attr, 0, sizeof(attr));
+			attr.map_type = atoi(word[1]);
+			attr.key_size = strtoul(word[2], NULL, 10);
+			attr.value_size = strtoul(word[3], NULL, 10);
+			attr.max_entries = strtoul(word[4], NULL, 10);
+			attr.map_flags = atoi(word[5]);
+			int fd = bpf(BPF_MAP_CREATE, &attr);
+			printf("map %d\n", fd < 0 ? -errno : 0);
+			value_bytes[map_count] = attr.value_size;
+			maps[map_count++] = fd;
+		} else if (!strcmp(word[0], "set"))
+			printf("set %ld\n", element(BPF_MAP_UPDATE_ELEM, atoi(word[1]), word[2], word[3], strtoull(word[4], NULL, 10), NULL));
+		else if (!strcmp(word[0], "del"))
+			printf("del %ld\n", element(BPF_MAP_DELETE_ELEM, atoi(word[1]), word[2], NULL, 0, NULL));
+		else if (!strcmp(word[0], "get")) {
+			long result = element(BPF_MAP_LOOKUP_ELEM, atoi(word[1]), word[2], NULL, 0, value);
+			printf("get %ld ", result);
+			puthex(value, result ? 0 : value_bytes[atoi(word[1])]);
+			putchar('\n');
+		} else if (!strcmp(word[0], "prog")) load(atoi(word[1]), word[2]);
+		else if (!strcmp(word[0], "tail")) {
+			int index = atoi(word[2]), fd = progs[prog_count - 1];
+			union bpf_attr attr;
+			memset(&attr, 0, sizeof(attr));
+			attr.map_fd = maps[atoi(word[1])];
+			attr.key = (__u64)(unsigned long)&index;
+			attr.value = (__u64)(unsigned long)&fd;
+			printf("set %d\n", bpf(BPF_MAP_UPDATE_ELEM, &attr) < 0 ? -errno : 0);
+		} else if (!strcmp(word[0], "run")) run(atoi(word[1]), word[2], word[3]);
+	}
+	return 0;
+}
