@@ -36,6 +36,8 @@ export type MapDef = {
   readonly initialValue?: Uint8Array;
   /** .rodata: the program may read, not write (BPF_F_RDONLY_PROG). */
   readonly readOnlyForPrograms?: boolean;
+  /** prog_array: names of the object's programs to put into the slots (libbpf's `values`); null: empty. */
+  readonly initialPrograms?: readonly (string | null)[];
 };
 
 /** One line-info record: instructions from `insn` on (until the next record) came from this C line. */
@@ -77,11 +79,17 @@ export type Program = {
   readonly subprograms: readonly Subprogram[];
   readonly lines: readonly LineInfo[];
   readonly license: string;
+  /** What the user should know before trusting this program, such as relocations not applied. */
+  readonly warnings?: readonly string[];
 };
+
+/** A function of an object that could not become a program, and why, in one sentence. */
+export type SkippedProgram = { readonly name: string; readonly section: string; readonly reason: string };
 
 /** Everything one ELF object holds. Programs of one object share its maps: equal MapDef identity. */
 export type ProgramObject = {
   readonly programs: readonly Program[];
   readonly maps: readonly MapDef[];
   readonly license: string;
+  readonly skipped?: readonly SkippedProgram[];
 };
