@@ -109,6 +109,11 @@ export class PacketBuffer implements Packet {
     return this.#rt.memory.bytes.subarray(this.data, this.dataEnd);
   }
 
+  /** As bytes(), with the metadata in front of it, as Linux hands it out after a test run. */
+  bytesWithMeta(): Uint8Array {
+    return this.#rt.memory.bytes.subarray(this.dataMeta, this.dataEnd);
+  }
+
   #clearContext(): void {
     const { words } = this.#rt.memory;
     const first = this.ctxAddress >> 2;
