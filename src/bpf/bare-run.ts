@@ -3,7 +3,7 @@
  * What `bmc exec` runs, and what the vector suite compares engines by. Any failure is a value.
  */
 import { decode } from "./codec.ts";
-import type { CompileInput, Executable, Region } from "./engine.ts";
+import type { CompileInput, Executable } from "./engine.ts";
 import { faultOf } from "./fault.ts";
 import { checkProgram } from "./load-checks.ts";
 import { Runtime } from "./runtime.ts";
@@ -27,14 +27,12 @@ export function runBare(
   const check = checkProgram(decoded.slots, 0);
   if (!check.ok) return { ok: false, message: `insn ${check.insn}: ${check.message}` };
   const rt = new Runtime();
-  const checked: Region[] = [{ lo: rt.stackBottom, hi: rt.stackTop }];
   const length = memory?.length ?? 0;
   let at = 0;
   if (memory && length > 0) {
     at = rt.memory.alloc(length, 64, "the program's memory");
     rt.memory.bytes.set(memory, at);
-    checked.push({ lo: at, hi: at + length });
-    // Legacy packet loads, and the interpreter's guard, see the block as the packet.
+    // Legacy packet loads, and the memory guard, see the block as the packet.
     rt.packet = {
       type: "socket_filter",
       ctxAddress: at,
@@ -48,7 +46,13 @@ export function runBare(
     };
   }
   try {
-    const executable = make({ slots: decoded.slots, functions: check.functions, maps: [], rt, checked });
+    const executable = make({
+      slots: decoded.slots,
+      functions: check.functions,
+      maps: [],
+      rt,
+      checked: true,
+    });
     rt.begin("socket_filter");
     const r0 = executable.run64(BigInt(at), BigInt(length));
     return { ok: true, r0, memory: rt.memory.bytes.slice(at, at + length) };

@@ -8,8 +8,8 @@ import type { Runtime } from "./runtime.ts";
 
 export { ENGINES, type EngineName, type Executable } from "./executable.ts";
 
-/** Half-open range of addresses. */
-export type Region = { readonly lo: number; readonly hi: number };
+/** Instructions one unverified run may execute: half a minute in the interpreter, under a second in the JIT. */
+export const DEFAULT_BUDGET = 100_000_000;
 
 export type CompileInput = {
   /** Passed the load checks: jumps and local calls land on instructions, no function falls off its end. */
@@ -19,8 +19,8 @@ export type CompileInput = {
   /** Resolved: index as in wide loads' imm; `map.id` is what the program sees. */
   readonly maps: readonly BpfMap[];
   readonly rt: Runtime;
-  /** Null for verified programs; else the only memory a load, store or helper may touch. */
-  readonly checked: readonly Region[] | null;
+  /** Not verified: every access and helper argument goes through the memory guard, and the run has a budget. */
+  readonly checked: boolean;
 };
 
 export { type Fault, type FaultKind, faultOf, ProgramFault } from "./fault.ts";

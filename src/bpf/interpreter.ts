@@ -4,7 +4,7 @@
  * halves are viewed beside it (little-endian, as the linear memory), so that 32-bit work needs no bigint.
  */
 import { alu32, alu64, atomicResult, isTaken32, isTaken64, movsx, swapBytes } from "./arithmetic.ts";
-import { type CompileInput, type Executable, ProgramFault } from "./engine.ts";
+import { type CompileInput, DEFAULT_BUDGET, type Executable, ProgramFault } from "./engine.ts";
 import { type BoundHelper, bindHelper } from "./helpers/bind.ts";
 import { type HelperRow, helperById, parameterWires } from "./helpers/signatures.ts";
 import {
@@ -12,6 +12,7 @@ import {
   FRAME_POINTER,
   type Instruction,
   MAX_FRAMES,
+  MAX_LOOPS,
   MAX_TAIL_CALLS,
   REGISTER_COUNT,
   STACK_BYTES,
@@ -23,10 +24,6 @@ import { ProgArrayMap } from "./maps/prog-array.ts";
 import { MemoryGuard } from "./memory-guard.ts";
 import type { Runtime } from "./runtime.ts";
 
-/** Ends a run that no verifier bounded: about half a minute. */
-export const DEFAULT_BUDGET = 100_000_000;
-/** Linux BPF_MAX_LOOPS. */
-const MAX_LOOPS = 1 << 23;
 const FIRST_SAVED = 6;
 const LAST_SAVED = 9;
 

@@ -37,6 +37,9 @@ export const MAX_FRAMES = 8;
 /** Tail calls one run may take (Linux MAX_TAIL_CALL_CNT). */
 export const MAX_TAIL_CALLS = 33;
 
+/** Iterations one bpf_loop may make (Linux BPF_MAX_LOOPS). */
+export const MAX_LOOPS = 1 << 23;
+
 /** RFC 9669 §3.1: instruction classes. */
 export const CLASS = {
   ld: 0x00,

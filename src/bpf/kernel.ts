@@ -5,15 +5,9 @@
  */
 import { decode } from "./codec.ts";
 import { SK_ACTION, TC_ACTION, XDP_ACTION } from "./context.ts";
-import {
-  type CompileInput,
-  type EngineName,
-  type Executable,
-  type Fault,
-  faultOf,
-  type Region,
-} from "./engine.ts";
+import { type CompileInput, type EngineName, type Executable, type Fault, faultOf } from "./engine.ts";
 import { InterpretedProgram } from "./interpreter.ts";
+import { compileProgram } from "./jit/compile.ts";
 import { checkProgram } from "./load-checks.ts";
 import { LoadError } from "./load-error.ts";
 import { makeMap } from "./maps/create.ts";
@@ -66,7 +60,8 @@ export interface LoadedProgram {
 export type ProgramStats = { readonly runs: number; readonly instructions: number };
 
 type Engine = (input: CompileInput) => Executable;
-const ENGINES: Readonly<Partial<Record<EngineName, Engine>>> = {
+const ENGINES: Readonly<Record<EngineName, Engine>> = {
+  jit: (input) => compileProgram(input),
   interpreter: (input) => new InterpretedProgram(input),
 };
 
@@ -74,7 +69,6 @@ export class Kernel {
   readonly rt: Runtime;
   readonly #verify: Verify | undefined;
   readonly #maps = new Map<MapDef, BpfMap>();
-  readonly #packets: PacketBuffer[] = [];
   #nextProgramId = 1;
 
   constructor(options: KernelOptions = {}) {
@@ -111,9 +105,7 @@ export class Kernel {
   }
 
   createPacketBuffer(type: ProgramType, options: PacketBufferOptions = {}): PacketBuffer {
-    const packet = new PacketBuffer(this.rt, type, options);
-    this.#packets.push(packet);
-    return packet;
+    return new PacketBuffer(this.rt, type, options);
   }
 
   /** @throws LoadError */
@@ -139,30 +131,16 @@ export class Kernel {
     }
     const maps = program.maps.map((def) => this.createMap(def));
     const engine = options.engine ?? "jit";
-    const make = ENGINES[engine];
-    if (!make) throw new LoadError("ENGINE", `engine ${engine} is not there yet`);
     const input: CompileInput = {
       slots: decoded.slots,
       functions: checked.functions,
       maps,
       rt: this.rt,
-      checked: (options.checked ?? !verified) ? this.#regions(maps) : null,
+      checked: options.checked ?? !verified,
     };
-    const loaded = new Loaded(this.rt, program, this.#nextProgramId++, make(input));
+    const loaded = new Loaded(this.rt, program, this.#nextProgramId++, ENGINES[engine](input));
     this.rt.programs.set(loaded.id, loaded);
     return loaded;
-  }
-
-  /** What an unverified program may touch: stack, packet buffers made before it, its own maps' values. */
-  #regions(maps: readonly BpfMap[]): Region[] {
-    const regions: Region[] = [{ lo: this.rt.stackBottom, hi: this.rt.stackTop }];
-    for (const { ctxAddress, ctxBytes, hardStart, hardEnd } of this.#packets) {
-      regions.push({ lo: ctxAddress, hi: ctxAddress + ctxBytes }, { lo: hardStart, hi: hardEnd });
-    }
-    for (const { values } of maps) {
-      if (values) regions.push({ lo: values.base, hi: values.base + values.count * values.strideBytes });
-    }
-    return regions;
   }
 }
 

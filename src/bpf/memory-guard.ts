@@ -1,7 +1,7 @@
 /**
  * What a program may touch at this very moment: the stack of its live frames, its context, the packet
- * between data_meta and data_end, the values of its maps element by element. Finer than the JIT's checked
- * mode, which knows areas only: this is the oracle that a verified program is safe.
+ * between data_meta and data_end, the values of its maps element by element. The
+ * interpreter always asks, the JIT in checked mode: this is the oracle that a verified program is safe.
  */
 import { ProgramFault } from "./engine.ts";
 import type { HelperRow } from "./helpers/signatures.ts";

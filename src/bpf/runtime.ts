@@ -15,6 +15,8 @@ export const STATE = {
   tailCalls: 0,
   /** u32: current CPU, 0-based. */
   cpu: 4,
+  /** u32: instructions executed in this run, as compiled code writes them down when a function is left. */
+  instructions: 8,
 } as const;
 const STATE_BYTES = 64;
 

@@ -21,7 +21,8 @@ type Make = (input: CompileInput) => Executable;
 
 const ENGINES: Readonly<Record<EngineName, () => Promise<Make>>> = {
   jit: async () => {
-    throw new UsageError("the jit is not there yet");
+    const { compileProgram } = await import("../bpf/jit/compile.ts");
+    return (input) => compileProgram(input);
   },
   interpreter: async () => {
     const { InterpretedProgram } = await import("../bpf/interpreter.ts");

@@ -4,9 +4,11 @@ import { runBare } from "../../src/bpf/bare-run.ts";
 import { conformanceGroup, decode } from "../../src/bpf/codec.ts";
 import type { CompileInput, EngineName, Executable } from "../../src/bpf/engine.ts";
 import { InterpretedProgram } from "../../src/bpf/interpreter.ts";
+import { compileProgram } from "../../src/bpf/jit/compile.ts";
 import { VECTORS } from "./vectors/all.ts";
 
-const ENGINES: Partial<Record<EngineName, (input: CompileInput) => Executable>> = {
+const ENGINES: Record<EngineName, (input: CompileInput) => Executable> = {
+  jit: (input) => compileProgram(input),
   interpreter: (input) => new InterpretedProgram(input),
 };
 

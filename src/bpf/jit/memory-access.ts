@@ -1,0 +1,87 @@
+/**
+ * Loads, stores, atomics and the deprecated packet loads (RFC 9669 §5). One thread runs programs and the
+ * memory is not shared, so an atomic is a load, an operation and a store, and a spin lock is nothing: a
+ * shared-memory mode would change `emitAtomic` and `IS_SHARED` and no other place.
+ */
+import type { AtomicOp, Bytes, Instruction } from "../isa.ts";
+import { swapWord } from "./arithmetic.ts";
+import { type FunctionCode, LOCAL } from "./function-code.ts";
+import type { MemoryOp, PlainOp } from "./wasm.ts";
+
+/** Do several threads run programs over one memory? */
+export const IS_SHARED = false;
+
+const LOAD: Readonly<Record<"zero" | "sign", Readonly<Record<Bytes, MemoryOp>>>> = {
+  zero: { 1: "i64.load8_u", 2: "i64.load16_u", 4: "i64.load32_u", 8: "i64.load" },
+  sign: { 1: "i64.load8_s", 2: "i64.load16_s", 4: "i64.load32_s", 8: "i64.load" },
+};
+const STORE: Readonly<Record<Bytes, MemoryOp>> = {
+  1: "i64.store8",
+  2: "i64.store16",
+  4: "i64.store32",
+  8: "i64.store",
+};
+const ATOMIC: Readonly<Record<Exclude<AtomicOp, "xchg" | "cmpxchg">, PlainOp>> = {
+  add: "i64.add",
+  or: "i64.or",
+  and: "i64.and",
+  xor: "i64.xor",
+};
+
+export function emitLoad(c: FunctionCode, insn: Extract<Instruction, { kind: "load" }>, slot: number): void {
+  const offset = c.address(insn.src, insn.off, insn.bytes, "read", slot);
+  c.memory(LOAD[insn.signed ? "sign" : "zero"][insn.bytes], offset).set(insn.dst);
+}
+
+export function emitStore(
+  c: FunctionCode,
+  insn: Extract<Instruction, { kind: "store" }>,
+  slot: number,
+): void {
+  const offset = c.address(insn.dst, insn.off, insn.bytes, "write", slot);
+  if (insn.src === null) c.op("i64.const", BigInt(insn.imm));
+  else c.get(insn.src);
+  c.memory(STORE[insn.bytes], offset);
+}
+
+export function emitAtomic(
+  c: FunctionCode,
+  insn: Extract<Instruction, { kind: "atomic" }>,
+  slot: number,
+): void {
+  const { op, fetch, bytes, dst, src, off } = insn;
+  const offset = c.address(dst, off, bytes, "write", slot);
+  c.op("local.tee", LOCAL.address).memory(LOAD.zero[bytes], offset).op("local.set", LOCAL.wide);
+  const old = (): FunctionCode => c.op("local.get", LOCAL.wide);
+  const at = (): FunctionCode => c.op("local.get", LOCAL.address);
+  if (op === "cmpxchg") {
+    // Compares with, and loads into, r0.
+    if (bytes === 8) old().get(0).op("i64.eq").op("if");
+    else old().op("i32.wrap_i64").low(0).op("i32.eq").op("if");
+    at().get(src).memory(STORE[bytes], offset).op("end");
+    old().set(0);
+    return;
+  }
+  at();
+  if (op === "xchg") c.get(src);
+  else old().get(src).op(ATOMIC[op]);
+  c.memory(STORE[bytes], offset);
+  if (fetch) old().set(src);
+}
+
+/** RFC 9669 §5.5 and Linux: network order; past the packet's end the function returns 0. */
+export function emitPacketLoad(c: FunctionCode, insn: Extract<Instruction, { kind: "packet" }>): void {
+  const { bytes, src, imm } = insn;
+  c.op("i32.const", imm);
+  if (src === null) c.op("i32.const", 0);
+  else c.low(src);
+  c.op("i32.const", bytes).op("call", c.imports.packetAt()).op("local.tee", LOCAL.address);
+  c.op("i32.eqz").op("if").op("i64.const", 0n).set(0).returnResult().op("end");
+  c.op("local.get", LOCAL.address).memory(LOAD.zero[bytes], 0);
+  if (bytes > 1) {
+    swapWord(c.op("i32.wrap_i64"));
+    if (bytes === 2) c.op("i32.const", 16).op("i32.shr_u");
+    c.op("i64.extend_i32_u");
+  }
+  c.set(0);
+}
