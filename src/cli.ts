@@ -10,6 +10,8 @@ type Command = {
 };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
+  asm: { summary: "assemble eBPF text to bytecode", load: () => import("./cli/asm.ts") },
+  disasm: { summary: "list a program's instructions", load: () => import("./cli/disasm.ts") },
   exec: { summary: "run bare bytecode, as bpf_conformance asks", load: () => import("./cli/exec.ts") },
 };
 

@@ -3,12 +3,12 @@
  * as base16 in the first argument; prints r0. Unverified by nature, so every access is checked. A suite
  * calls it hundreds of times: only the engine asked for is loaded.
  */
-import { readSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { runBare } from "../bpf/bare-run.ts";
 import type { CompileInput, EngineName, Executable } from "../bpf/engine.ts";
 import { Refusal, UsageError } from "./exit.ts";
 import { parseHex } from "./hex.ts";
+import { readStdin } from "./input.ts";
 
 const HELP = `usage: bmc exec [MEMORY] [--engine jit|interpreter] < PROGRAM
 
@@ -42,7 +42,7 @@ export async function run(argv: string[]): Promise<number> {
   }
   if (positionals.length > 1) throw new UsageError(`one MEMORY argument at most, not ${positionals.length}`);
   const memory = parseHex(positionals[0] ?? "", "MEMORY");
-  const bytecode = parseHex(readStdin(), "the program on stdin");
+  const bytecode = parseHex(Buffer.from(readStdin()).toString("latin1"), "the program on stdin");
   const outcome = runBare(bytecode, memory, await ENGINES[engine as EngineName]());
   if (!outcome.ok) throw new Refusal(outcome.message);
   process.stdout.write(`${outcome.r0.toString(16)}\n`);
@@ -63,25 +63,5 @@ function parse(argv: string[]) {
     });
   } catch (error) {
     throw new UsageError(`${(error as Error).message} (see 'bmc exec --help')`);
-  }
-}
-
-/** Synchronous: faster than a stream, which matters for a run of a millisecond. */
-function readStdin(): string {
-  const chunks: Buffer[] = [];
-  const buffer = Buffer.alloc(65_536);
-  const pause = new Int32Array(new SharedArrayBuffer(4));
-  while (true) {
-    try {
-      const count = readSync(0, buffer, 0, buffer.length, null);
-      if (count === 0) return Buffer.concat(chunks).toString("latin1");
-      chunks.push(Buffer.from(buffer.subarray(0, count)));
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === "EOF") return Buffer.concat(chunks).toString("latin1");
-      // A pipe that a parent made non-blocking has nothing for us yet.
-      if (code !== "EAGAIN") throw new Refusal(`stdin: ${(error as Error).message}`);
-      Atomics.wait(pause, 0, 0, 1);
-    }
   }
 }

@@ -136,7 +136,7 @@ function parseGlobal(cursor: Cursor, into: Declarations): void {
     else if (bytes !== undefined) args.push({ kind: "scalar", bytes });
     else if (arg.text === "ptr") {
       cursor.expect(":");
-      const pointeeBytes = cursor.bounded(1, 2 ** 31 - 1, "the bytes pointed to");
+      const pointeeBytes = cursor.bounded(0, 2 ** 31 - 1, "the bytes pointed to");
       args.push({ kind: "pointer", pointeeBytes, typeName: "void" });
     } else throw cursor.mismatch(expected, arg);
   }

@@ -210,8 +210,10 @@ function prototype(btf: Btf, id: number, type: ProgramType): FuncArg[] {
 function lineInfo({ func, base }: Placed, { btf, budget }: LinkInput): LineInfo[] {
   if (!btf) return [];
   const { lines: all } = func.home.info;
-  // A record out of step with the instructions names none.
-  const lines = within(all, func.start, func.start + func.size).filter((l) => l.offset % INSN_BYTES === 0);
+  // Line 0 is the compiler not knowing: the line before goes on. A record out of step names no instruction.
+  const lines = within(all, func.start, func.start + func.size).filter(
+    (record) => record.line > 0 && record.offset % INSN_BYTES === 0,
+  );
   budget.spend(lines.length * 64, "its line information");
   return lines.map(({ offset, fileName, text, line, column }) => ({
     insn: base + (offset - func.start) / INSN_BYTES,

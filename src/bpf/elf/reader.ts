@@ -108,7 +108,9 @@ export class StringTable {
     const end = this.#reader.bytes.indexOf(0, offset);
     if (end < 0) throw new Malformed(`the string at ${offset} of ${this.#what} has no end`);
     this.#budget.spend(end - offset + 1, "its strings");
-    const text = this.#decoder.decode(this.#reader.bytes.subarray(offset, end));
+    // Names and C lines end up on terminals: no control character passes.
+    const raw = this.#decoder.decode(this.#reader.bytes.subarray(offset, end));
+    const text = raw.replace(/\t/g, " ").replace(/\p{Cc}/gu, "?");
     this.#cache.set(offset, text);
     return text;
   }
