@@ -15,7 +15,7 @@ import { HELPER_CASES, type HelperCase } from "./helper-cases.ts";
  */
 const ANSWERS_FILE = new URL("helper-answers.json", import.meta.url);
 const PROGRAM_TYPE = { xdp: 6, tc: 3, socket_filter: 1 } as const;
-const ENGINES: readonly EngineName[] = ["interpreter"];
+const ENGINES: readonly EngineName[] = ["jit", "interpreter"];
 const oracle = linuxOracle();
 
 function programOf({ name, text, type }: HelperCase): Program {

@@ -4,7 +4,10 @@
  * Unreachable instructions are left out. Expects slots that passed the load checks.
  */
 import type { Slots } from "../codec.ts";
+import { helperByName } from "../helpers/signatures.ts";
 import { type Instruction, slotsOf } from "../isa.ts";
+
+const TAIL_CALL = helperByName("tail_call")?.id;
 
 export type Block = {
   readonly id: number;
@@ -63,7 +66,7 @@ function roughBlocks(slots: Slots, start: number, end: number): Map<number, Roug
   const leaders = new Set([start]);
   for (let at = start; at < end; at++) {
     const insn = slots[at];
-    if (!insn || !endsBlock(insn)) continue;
+    if (!insn || !(endsBlock(insn) || mayLeave(insn))) continue;
     for (const next of nextSlots(insn, at)) leaders.add(next);
     leaders.add(at + 1);
   }
@@ -86,6 +89,13 @@ function roughBlocks(slots: Slots, start: number, end: number): Map<number, Roug
 
 function endsBlock(insn: Instruction): boolean {
   return insn.kind === "jump" || insn.kind === "branch" || insn.kind === "exit";
+}
+
+/** What follows is not executed for sure, so it has to be counted on its own. */
+function mayLeave(insn: Instruction): boolean {
+  return (
+    insn.kind === "packet" || (insn.kind === "call" && insn.target === "helper" && insn.id === TAIL_CALL)
+  );
 }
 
 function nextSlots(insn: Instruction, at: number): number[] {

@@ -72,14 +72,12 @@ export function emitFunction(c: FunctionCode, start: number, end: number): Funct
         break;
       }
       case "if":
-        emitCondition(c, branchOf(c, cfg.blocks[item.block]!.end));
-        c.op("if");
-        break;
       case "br_if": {
         const branch = branchOf(c, cfg.blocks[item.block]!.end);
         if (item.negated) emitNegatedCondition(c, branch);
         else emitCondition(c, branch);
-        c.op("br_if", item.depth);
+        if (item.kind === "if") c.op("if");
+        else c.op("br_if", item.depth);
         break;
       }
       case "choose":

@@ -10,8 +10,8 @@ export type Step =
   | { readonly kind: "block" | "loop" | "end" }
   /** The straight-line part of a block; when it has no successor, it returns. */
   | { readonly kind: "body"; readonly block: number }
-  /** Taken branch of the block as the condition of a wasm `if`. */
-  | { readonly kind: "if"; readonly block: number }
+  /** The block's branch, taken or (negated) not taken, as the condition of a wasm `if`. */
+  | { readonly kind: "if"; readonly block: number; readonly negated: boolean }
   | { readonly kind: "br"; readonly depth: number }
   | { readonly kind: "br_if"; readonly block: number; readonly negated: boolean; readonly depth: number }
   /** Dispatch loops: which block comes next, and the jump to it (label i leads to block i). */
@@ -28,6 +28,7 @@ type Label = number | null;
 function structureReducible(cfg: Cfg): Step[] {
   const { blocks, isLoopHeader, isMerge } = cfg;
   const merges = mergeChildren(cfg);
+  const sizes = subtreeSizes(cfg);
   const steps: Step[] = [];
   const labels: Label[] = [];
   const open = (kind: "block" | "loop", lands: number): void => {
@@ -71,10 +72,13 @@ function structureReducible(cfg: Cfg): Step[] {
       steps.push({ kind: "br_if", block: id, negated: true, depth: depthOf(fallThrough) });
       todo.push(taken);
     } else {
-      // Nothing falls out of the taken side: it leaves by a branch or a return. So no `else`.
-      steps.push({ kind: "if", block: id });
+      // Nothing falls out of either side: both leave by a branch or a return, so there is no `else`. The
+      // smaller side goes inside, which bounds how deep a long chain of tests nests.
+      const negated = sizes[fallThrough]! < sizes[taken]!;
+      steps.push({ kind: "if", block: id, negated });
       labels.push(null);
-      todo.push(fallThrough, "end", taken);
+      if (negated) todo.push(taken, "end", fallThrough);
+      else todo.push(fallThrough, "end", taken);
     }
   }
   return steps;
@@ -89,6 +93,13 @@ function mergeChildren(cfg: Cfg): number[][] {
   return children;
 }
 
+/** By block: how many blocks it dominates, itself included. */
+function subtreeSizes(cfg: Cfg): number[] {
+  const sizes = cfg.blocks.map(() => 1);
+  for (let id = sizes.length - 1; id > 0; id--) sizes[cfg.idom[id]!]! += sizes[id]!;
+  return sizes;
+}
+
 function structureDispatch(cfg: Cfg): Step[] {
   const count = cfg.blocks.length;
   const steps: Step[] = [{ kind: "loop" }];
@@ -100,7 +111,7 @@ function structureDispatch(cfg: Cfg): Step[] {
     if (taken === undefined) continue;
     if (fallThrough === undefined) steps.push({ kind: "choose", block: taken });
     else {
-      steps.push({ kind: "choose", block: fallThrough }, { kind: "if", block: block.id });
+      steps.push({ kind: "choose", block: fallThrough }, { kind: "if", block: block.id, negated: false });
       steps.push({ kind: "choose", block: taken }, { kind: "end" });
     }
     // The blocks behind this one are still open, then the loop.
