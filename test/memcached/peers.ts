@@ -71,8 +71,8 @@ function open(port: number): Promise<Socket> {
 }
 
 /** Answered by both servers at once, and by nothing else. */
-const SENTINEL = "mn\r\n";
-const SENTINEL_REPLY = "MN\r\n";
+const SENTINEL = "mg nowhere Oend\r\n";
+const SENTINEL_REPLY = "EN Oend\r\n";
 /** A stream that ate the sentinel as data is over when nothing came for so long. */
 const QUIET_MS = 60;
 
