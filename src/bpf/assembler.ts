@@ -5,9 +5,8 @@
  */
 import { type AssemblyError, assemblyError, Cursor, Mismatch } from "./assembly/cursor.ts";
 import { type Declarations, isDirective, parseDirective } from "./assembly/directive.ts";
-import { parseInstruction } from "./assembly/instruction.ts";
+import { type Parsed, parseInstruction } from "./assembly/instruction.ts";
 import { lex } from "./assembly/lexer.ts";
-import type { Parsed } from "./assembly/operands.ts";
 import { encode } from "./codec.ts";
 import { targetSlot } from "./disassembler.ts";
 import { helperIdOf } from "./helpers/names.ts";

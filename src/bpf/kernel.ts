@@ -13,10 +13,9 @@ import { LoadError } from "./load-error.ts";
 import { makeMap } from "./maps/create.ts";
 import { mapProblem } from "./maps/define.ts";
 import type { BpfMap } from "./maps/map.ts";
-import { u32 } from "./maps/prog-array.ts";
 import { OutOfMemory } from "./memory.ts";
 import { PacketBuffer, type PacketBufferOptions } from "./packet-buffer.ts";
-import type { MapDef, Program, ProgramObject, ProgramType } from "./program.ts";
+import type { MapDef, Program, ProgramType } from "./program.ts";
 import { Runtime, type RuntimeOptions } from "./runtime.ts";
 
 export type VerifyTarget = "linux" | "nic";
@@ -49,7 +48,6 @@ export interface LoadedProgram {
   readonly program: Program;
   readonly type: ProgramType;
   readonly engine: EngineName;
-  readonly verified: boolean;
   /** Unique in its kernel, > 0: the value a PROG_ARRAY slot takes. */
   readonly id: number;
   /** @returns r0 as a signed 32-bit number, or FAULT_VERDICT with `fault` set */
@@ -60,10 +58,6 @@ export interface LoadedProgram {
 }
 
 export type ProgramStats = { readonly runs: number; readonly instructions: number };
-
-function namesIn(def: MapDef): string[] {
-  return (def.initialPrograms ?? []).filter((name) => name !== null);
-}
 
 type Engine = (input: CompileInput) => Executable;
 const ENGINES: Readonly<Record<EngineName, Engine>> = {
@@ -144,43 +138,9 @@ export class Kernel {
       rt: this.rt,
       checked: options.checked ?? !verified,
     };
-    const loaded = new Loaded(this.rt, program, this.#nextProgramId++, verified, ENGINES[engine](input));
+    const loaded = new Loaded(this.rt, program, this.#nextProgramId++, ENGINES[engine](input));
     this.rt.programs.set(loaded.id, loaded);
     return loaded;
-  }
-
-  /**
-   * Loads programs of an object by name, with those its program arrays start with, and fills these arrays.
-   * @returns all of them by name @throws LoadError
-   */
-  loadObject(
-    object: ProgramObject,
-    names: readonly string[],
-    options: LoadOptions = {},
-  ): Map<string, LoadedProgram> {
-    const loaded = new Map<string, LoadedProgram>();
-    const wanted = [...names];
-    for (let name = wanted.shift(); name !== undefined; name = wanted.shift()) {
-      if (loaded.has(name)) continue;
-      const program = object.programs.find((candidate) => candidate.name === name);
-      if (!program) throw new LoadError("BAD_BYTECODE", `the object has no program '${name}'`);
-      loaded.set(name, this.load(program, options));
-      for (const def of program.maps) wanted.push(...namesIn(def));
-    }
-    const defs = new Set([...loaded.values()].flatMap(({ program }) => program.maps));
-    for (const def of defs) this.#fillProgramArray(def, loaded);
-    return loaded;
-  }
-
-  #fillProgramArray(def: MapDef, loaded: ReadonlyMap<string, LoadedProgram>): void {
-    def.initialPrograms?.forEach((name, index) => {
-      const target = name === null ? undefined : loaded.get(name);
-      if (!target) return;
-      const errno = this.createMap(def).set(u32(index), u32(target.id));
-      if (errno !== 0) {
-        throw new LoadError("BAD_MAP", `map '${def.name}' refuses program '${name}' (errno ${-errno})`);
-      }
-    });
   }
 }
 
@@ -188,16 +148,14 @@ class Loaded implements LoadedProgram {
   readonly program: Program;
   readonly type: ProgramType;
   readonly engine: EngineName;
-  readonly verified: boolean;
   readonly id: number;
   fault: Fault | null = null;
   runs = 0;
   readonly #rt: Runtime;
   readonly executable: Executable;
 
-  constructor(rt: Runtime, program: Program, id: number, verified: boolean, executable: Executable) {
+  constructor(rt: Runtime, program: Program, id: number, executable: Executable) {
     this.#rt = rt;
-    this.verified = verified;
     this.program = program;
     this.type = program.type;
     this.id = id;
