@@ -5,7 +5,7 @@ export type Cell = string | number;
 export function formatCell(cell: Cell): string {
   if (typeof cell === "string") return cell;
   if (!Number.isFinite(cell)) return "–";
-  if (cell === 0) return "0";
+  if (Number.isInteger(cell)) return cell.toLocaleString("en-US");
   const size = Math.abs(cell);
   if (size >= 100) return Math.round(cell).toLocaleString("en-US");
   return cell.toFixed(size >= 10 ? 1 : size >= 0.1 ? 2 : 3);

@@ -38,6 +38,8 @@ export class Service {
     const node = [process.execPath, CLI, "serve", "--host", "127.0.0.1", "--port", "0", ...args];
     const command = canPin ? ["taskset", "-c", String(SERVER_CORE), ...node] : node;
     const child = spawn(command[0] ?? "", command.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
+    // A load test that dies leaves no server behind.
+    process.once("exit", () => child.kill("SIGKILL"));
     let output = "";
     const url = await new Promise<string>((resolve, reject) => {
       const timer = setTimeout(() => fail("did not start in time"), START_DEADLINE_MS);

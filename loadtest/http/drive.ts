@@ -86,7 +86,7 @@ export async function drive(url: string, flow: Flow): Promise<FlowResult> {
     flow.ratePerSecond === undefined ? 0 : Math.round((1e6 * flow.connections) / flow.ratePerSecond);
   let connection = 0;
   const setupClient = (client: Client) => {
-    client.setRequests(flow.requests(connection++));
+    if (flow.pipelining === 1) client.setRequests(flow.requests(connection++));
     let tier: Tier = "cold";
     client.on("headers", (head) => {
       tier = tierOf(head.headers);
@@ -106,6 +106,8 @@ export async function drive(url: string, flow: Flow): Promise<FlowResult> {
     pipelining: flow.pipelining,
     duration: flow.durationSeconds,
     setupClient,
+    // autocannon lets no connection have requests of its own when it pipelines: all share the first's.
+    ...(flow.pipelining === 1 ? {} : { requests: flow.requests(0) }),
     ...(flow.ratePerSecond === undefined ? {} : { overallRate: flow.ratePerSecond }),
   });
   const all = histogram();

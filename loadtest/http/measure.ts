@@ -12,6 +12,8 @@ export type Settings = {
   readonly connections: number;
   readonly durationSeconds: number;
   readonly warmupWindowSeconds: number;
+  /** Warm-up ends after so many windows even if the hot share still moves; the report says so. */
+  readonly warmupWindowsMax: number;
   readonly log: (line: string) => void;
 };
 
@@ -28,7 +30,6 @@ export type Side = {
 };
 export type Measured = { readonly point: Point; readonly on: Side; readonly off: Side };
 
-const WARMUP_WINDOWS_MAX = 8;
 /** Two windows whose hot shares differ by less than this count as settled. */
 const SETTLED_WITHIN = 0.01;
 const PRELOAD_PARALLEL = 16;
@@ -99,14 +100,14 @@ async function closedLoopRate(service: Service, point: Point, settings: Settings
 
 async function warm(service: Service, point: Point, settings: Settings): Promise<WarmUp> {
   let last = Number.NaN;
-  for (let windows = 1; windows <= WARMUP_WINDOWS_MAX; windows++) {
+  for (let windows = 1; windows <= settings.warmupWindowsMax; windows++) {
     const before = await service.scrape();
     await closedLoopRate(service, point, settings);
     const { hotShare } = serverSide(before, await service.scrape());
     if (Math.abs(hotShare - last) < SETTLED_WITHIN) return { windows, settled: true, hotShare };
     last = hotShare;
   }
-  return { windows: WARMUP_WINDOWS_MAX, settled: false, hotShare: last };
+  return { windows: settings.warmupWindowsMax, settled: false, hotShare: last };
 }
 
 async function preload(service: Service, sets: readonly KeySet[]): Promise<void> {
