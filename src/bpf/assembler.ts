@@ -5,8 +5,9 @@
  */
 import { type AssemblyError, assemblyError, Cursor, Mismatch } from "./assembly/cursor.ts";
 import { type Declarations, isDirective, parseDirective } from "./assembly/directive.ts";
-import { type Parsed, parseInstruction } from "./assembly/instruction.ts";
+import { parseInstruction } from "./assembly/instruction.ts";
 import { lex } from "./assembly/lexer.ts";
+import type { Parsed } from "./assembly/operands.ts";
 import { encode } from "./codec.ts";
 import { targetSlot } from "./disassembler.ts";
 import { helperIdOf } from "./helpers/names.ts";
@@ -129,7 +130,7 @@ export function assemble(text: string, options: AssembleOptions = {}): AssembleR
       maps: declared.maps,
       subprograms,
       lines: [],
-      license: declared.license ?? "",
+      license: declared.license ?? "GPL",
     },
   };
 }

@@ -117,6 +117,10 @@ export const SIZES = [
 /** RFC 9669 §5: modes, opcode bits 5..7. `abs` and `ind` are the deprecated packet group (§5.5). */
 export const MODE = { imm: 0x00, abs: 0x20, ind: 0x40, mem: 0x60, memsx: 0x80, atomic: 0xc0 } as const;
 
+/** The one opcode that takes two slots (RFC 9669 §5.4), and the one that calls by number. */
+export const WIDE_OPCODE = CLASS.ld | MODE.imm | SIZES[3].code;
+export const CALL_OPCODE = CLASS.jmp | JUMP_CALL_CODE;
+
 /** RFC 9669 §5.3: atomic operations, in `imm`. */
 export const ATOMIC_OPS = [
   { name: "add", imm: 0x00, fetch: false, sign: "+=" },

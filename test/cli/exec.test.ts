@@ -16,7 +16,7 @@ const RETURN_R1_R2 = "bf10000000000000 4f20000000000000 9500000000000000";
 const LOAD_BYTE_7 = "7110070000000000 9500000000000000";
 const MEMORY = "11 22 33 44 55 66 77 88 ";
 
-describe.each(["interpreter"])("bmc exec --engine %s", (engine) => {
+describe.each(["interpreter", "jit"])("bmc exec --engine %s", (engine) => {
   const run = (stdin: string, ...args: string[]) => exec(stdin, ...args, "--engine", engine);
 
   beforeAll(() => {

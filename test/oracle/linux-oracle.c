@@ -8,14 +8,19 @@
 //   get MAP KEYHEX                   prints `get RESULT VALUEHEX`
 //   prog TYPE BYTECODEHEX            wide loads of a map hold its number
 //   tail MAP INDEX                   puts the program last loaded into a program array
+//   lockmap TYPE KEY VALUE MAX OFFSET  a map whose value has a bpf_spin_lock at OFFSET
+//   freeze MAP
+//   verify LEVEL TYPE ATTACH BYTECODEHEX  prints `verified RESULT NS` and the verifier's log, `| ` before each line
 //   run REPEAT DATAHEX CTXHEX        prints `run RETVAL NS DATAHEX CTXHEX` ('-' for an empty field)
 //   go
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/btf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { MAX_MAPS = 64, MAX_LINE = 1 << 20, MAX_DATA = 1 << 17, MAX_PROGS = 64 };
@@ -89,6 +94,104 @@ static void load(int type, char *hex)
 	progs[prog_count++] = fd;
 }
 
+static long long now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+static __u32 patch_maps(char *hex, unsigned char *code)
+{
+	__u32 bytes = unhex(hex, code);
+	struct bpf_insn *insns = (struct bpf_insn *)code;
+	for (__u32 i = 0; i < bytes / 8; i++) {
+		if (insns[i].code != 0x18) continue;
+		if ((insns[i].src_reg == BPF_PSEUDO_MAP_FD || insns[i].src_reg == BPF_PSEUDO_MAP_VALUE) &&
+		    insns[i].imm >= 0 && insns[i].imm < map_count)
+			insns[i].imm = maps[insns[i].imm];
+		i++;
+	}
+	return bytes;
+}
+
+static void verify(int level, int type, int attach, char *hex)
+{
+	static unsigned char code[MAX_LINE];
+	static char *big_log;
+	enum { LOG = 1 << 24 };
+	if (!big_log) big_log = malloc(LOG);
+	__u32 bytes = patch_maps(hex, code);
+	union bpf_attr attr;
+	memset(&attr, 0, sizeof(attr));
+	attr.prog_type = type;
+	attr.expected_attach_type = attach;
+	attr.insns = (__u64)(unsigned long)code;
+	attr.insn_cnt = bytes / 8;
+	attr.license = (__u64)(unsigned long)"GPL";
+	if (level) {
+		attr.log_buf = (__u64)(unsigned long)big_log;
+		attr.log_size = LOG;
+		attr.log_level = level;
+		big_log[0] = 0;
+	}
+	long long start = now_ns();
+	int fd = bpf(BPF_PROG_LOAD, &attr);
+	long long took = now_ns() - start;
+	printf("verified %d %lld\n", fd < 0 ? -errno : 0, took);
+	if (level)
+		for (char *p = strtok(big_log, "\n"); p; p = strtok(NULL, "\n")) printf("| %s\n", p);
+	if (prog_count < MAX_PROGS) progs[prog_count++] = fd;
+}
+
+/* BTF of `struct value { struct bpf_spin_lock lock at OFFSET; }`, as a map with a lock needs it. */
+static int lock_btf(__u32 key_bytes, __u32 value_bytes_, __u32 offset)
+{
+	static const char names[] = "\0int\0bpf_spin_lock\0val\0value\0lock\0key";
+	enum { N_INT = 1, N_LOCK = 5, N_VAL = 19, N_VALUE = 23, N_MEMBER = 29, N_KEY = 34 };
+	__u32 types[] = {
+		N_INT, BTF_KIND_INT << 24, 4, 32,                                  /* 1: int */
+		N_LOCK, (BTF_KIND_STRUCT << 24) | 1, 4, N_VAL, 1, 0,               /* 2: struct bpf_spin_lock */
+		N_VALUE, (BTF_KIND_STRUCT << 24) | 1, value_bytes_, N_MEMBER, 2, offset * 8, /* 3 */
+		N_KEY, BTF_KIND_STRUCT << 24, key_bytes,                           /* 4 */
+	};
+	static unsigned char blob[1024];
+	struct btf_header *h = (void *)blob;
+	memset(h, 0, sizeof(*h));
+	h->magic = 0xeB9F;
+	h->version = 1;
+	h->hdr_len = sizeof(*h);
+	h->type_len = sizeof(types);
+	h->str_off = sizeof(types);
+	h->str_len = sizeof(names);
+	memcpy(blob + sizeof(*h), types, sizeof(types));
+	memcpy(blob + sizeof(*h) + sizeof(types), names, sizeof(names));
+	union bpf_attr attr;
+	memset(&attr, 0, sizeof(attr));
+	attr.btf = (__u64)(unsigned long)blob;
+	attr.btf_size = sizeof(*h) + sizeof(types) + sizeof(names);
+	return bpf(BPF_BTF_LOAD, &attr);
+}
+
+static void lock_map(char **word)
+{
+	union bpf_attr attr;
+	memset(&attr, 0, sizeof(attr));
+	attr.map_type = atoi(word[1]);
+	attr.key_size = strtoul(word[2], NULL, 10);
+	attr.value_size = strtoul(word[3], NULL, 10);
+	attr.max_entries = strtoul(word[4], NULL, 10);
+	int btf = lock_btf(attr.key_size, attr.value_size, strtoul(word[5], NULL, 10));
+	attr.btf_fd = btf;
+	attr.btf_key_type_id = attr.map_type == BPF_MAP_TYPE_ARRAY ? 1 : 4;
+	attr.btf_value_type_id = 3;
+	int fd = btf < 0 ? -1 : bpf(BPF_MAP_CREATE, &attr);
+	printf("map %d\n", fd < 0 ? -errno : 0);
+	if (btf >= 0) close(btf);
+	value_bytes[map_count] = attr.value_size;
+	maps[map_count++] = fd;
+}
+
 static void run(int repeat, char *data_hex, char *ctx_hex)
 {
 	static unsigned char in[MAX_DATA], out[MAX_DATA], ctx_in[512], ctx_out[512];
@@ -127,7 +230,7 @@ static long element(int cmd, int map, char *key_hex, char *value_hex, __u64 flag
 	memset(&attr, 0, sizeof(attr));
 	attr.map_fd = maps[map];
 	attr.key = (__u64)(unsigned long)key;
-	if (value_hex || out) attr.value = (__u64)(unsigned long)(out ? out : value);
+	attr.value = (__u64)(unsigned long)(out ? out : value);
 	attr.flags = flags;
 	return bpf(cmd, &attr) < 0 ? -errno : 0;
 }
@@ -162,7 +265,14 @@ int main(void)
 			printf("get %ld ", result);
 			puthex(value, result ? 0 : value_bytes[atoi(word[1])]);
 			putchar('\n');
-		} else if (!strcmp(word[0], "prog")) load(atoi(word[1]), word[2]);
+		} else if (!strcmp(word[0], "lockmap")) lock_map(word);
+		else if (!strcmp(word[0], "freeze")) {
+			union bpf_attr attr;
+			memset(&attr, 0, sizeof(attr));
+			attr.map_fd = maps[atoi(word[1])];
+			bpf(BPF_MAP_FREEZE, &attr);
+		} else if (!strcmp(word[0], "verify")) verify(atoi(word[1]), atoi(word[2]), atoi(word[3]), word[4]);
+		else if (!strcmp(word[0], "prog")) load(atoi(word[1]), word[2]);
 		else if (!strcmp(word[0], "tail")) {
 			int index = atoi(word[2]), fd = progs[prog_count - 1];
 			union bpf_attr attr;

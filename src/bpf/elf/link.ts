@@ -3,7 +3,7 @@
  * appends them, so that instruction numbers agree with the kernel's log. Relocations become map indexes,
  * value offsets and call distances; debug facts move along.
  */
-import { CALL_SRC, CLASS, INSN_BYTES, JUMP_CALL_CODE, MODE, SIZES, WIDE_SRC } from "../isa.ts";
+import { CALL_OPCODE, CALL_SRC, INSN_BYTES, WIDE_OPCODE, WIDE_SRC } from "../isa.ts";
 import type { FuncArg, LineInfo, MapDef, Program, ProgramType, Subprogram } from "../program.ts";
 import type { SectionKind } from "../section-names.ts";
 import type { Btf } from "./btf.ts";
@@ -18,8 +18,6 @@ export class Unsupported extends Error {}
 
 /** As many as the kernel takes from root (BPF_COMPLEXITY_LIMIT_INSNS). */
 const MAX_INSNS = 1_000_000;
-const CALL = CLASS.jmp | JUMP_CALL_CODE;
-const WIDE = CLASS.ld | MODE.imm | SIZES.find((row) => row.bytes === 8)!.code;
 const WIDE_NUMBER = Object.fromEntries(WIDE_SRC.map((row) => [row.name, row.src])) as Record<
   (typeof WIDE_SRC)[number]["name"],
   number
@@ -79,7 +77,7 @@ export function linkProgram(entry: ElfFunction, kind: SectionKind, input: LinkIn
       continue;
     }
     const slot = top.slot;
-    const isWide = item.view.getUint8(slot * INSN_BYTES) === WIDE;
+    const isWide = item.view.getUint8(slot * INSN_BYTES) === WIDE_OPCODE;
     top.slot += isWide ? 2 : 1;
     const callee = patch(item, slot, input, mapIndex);
     if (!callee) continue;
@@ -124,23 +122,23 @@ function patch(
   const imm = view.getInt32(at + 4, true);
   const relocation = func.home.relocations.get(func.start + at);
   const where = `insn ${slot} of '${func.name}'`;
-  if (opcode === WIDE && at + 2 * INSN_BYTES > func.size) {
+  if (opcode === WIDE_OPCODE && at + 2 * INSN_BYTES > func.size) {
     throw new Malformed(`${where} is half a wide load at the function's end`);
   }
   if (!relocation) {
-    if (opcode === WIDE && registers >> 4 !== WIDE_NUMBER.imm) {
+    if (opcode === WIDE_OPCODE && registers >> 4 !== WIDE_NUMBER.imm) {
       throw new Malformed(`${where} loads a map or function, but no relocation says which`);
     }
-    if (opcode !== CALL || registers >> 4 !== CALL_SRC.local) return null;
+    if (opcode !== CALL_OPCODE || registers >> 4 !== CALL_SRC.local) return null;
     // A call within the section needs no relocation: the distance is the compiler's.
     return functionAt(func.home, func.start + at + INSN_BYTES * (imm + 1), where);
   }
   const { kind, symbol } = relocation;
-  if (kind.place !== (opcode === WIDE ? "wide load" : opcode === CALL ? "call" : "")) {
+  if (kind.place !== (opcode === WIDE_OPCODE ? "wide load" : opcode === CALL_OPCODE ? "call" : "")) {
     throw new Malformed(`${where} has a relocation ${kind.name}, which is for a ${kind.place}`);
   }
   const home = code.get(symbol.section);
-  if (opcode === CALL) {
+  if (opcode === CALL_OPCODE) {
     if (symbol.section === UNDEFINED_SECTION) {
       throw new Unsupported(`it calls '${symbol.name}', which the object does not define`);
     }

@@ -61,13 +61,10 @@ export class MemoryStore implements ColdStore {
    * The store keeps `next.value` itself: the caller hands it over and changes it no more.
    */
   update<T>(key: Key, change: (old: Item | null) => Change<T>): T {
-    const { next, result, stored } = change(this.get(key));
+    const { next, result } = change(this.get(key));
     if (next === "keep") return result;
     if (next === "delete") this.#lru.delete(key);
-    else {
-      const cas = this.#set(key, next);
-      if (stored) stored(cas);
-    }
+    else this.#set(key, next);
     return result;
   }
 
@@ -89,7 +86,7 @@ export class MemoryStore implements ColdStore {
     this.#lru.clear();
   }
 
-  #set(key: Key, next: NewItem): bigint {
+  #set(key: Key, next: NewItem): void {
     const { value, flags, expiresAtMs, marks, access } = next;
     const item = { value, flags, expiresAtMs, cas: next.cas ?? ++this.#lastCas, marks, access };
     const bytes = itemBytes(item, key);
@@ -99,7 +96,6 @@ export class MemoryStore implements ColdStore {
     // A store that lands already expired is a delete: it must not push live items out.
     if (expiresAtMs !== 0 && expiresAtMs <= this.#now()) this.#lru.delete(key);
     else this.#lru.set(key, item);
-    return item.cas;
   }
 }
 

@@ -226,6 +226,67 @@ describe("parseObject: functions", () => {
   });
 });
 
+describe("parseObject: what is unusual", () => {
+  const odd = object("odd");
+
+  it("leaves out the programs it cannot have, each with its reason", () => {
+    expect(odd.skipped).toEqual([
+      {
+        name: "uses_ringbuf",
+        section: "tc",
+        reason:
+          "map 'events' has type 27; known are hash, array, prog_array, percpu_hash, percpu_array, lru_hash, sockmap, sockhash",
+      },
+      {
+        name: "calls_extern",
+        section: "tc",
+        reason: "it calls 'absent_function', which the object does not define",
+      },
+      {
+        name: "uses_extern",
+        section: "tc",
+        reason: "it uses 'absent_symbol', which the object does not define",
+      },
+    ]);
+    expect(odd.programs.map(({ name }) => name)).toEqual(["uses_functions", "uses_weak", "uses_lock"]);
+  });
+
+  it("takes hidden and static functions for static subprograms, wherever they lie", () => {
+    expect(
+      program(odd, "uses_functions").subprograms.map(({ name, start, isGlobal }) => [name, start, isGlobal]),
+    ).toEqual([
+      ["hidden_function", 13, false],
+      ["global_function", 17, true],
+      ["static_in_section", 21, false],
+    ]);
+  });
+
+  it("gives an absent weak symbol the address 0", () => {
+    expect(listing(program(odd, "uses_weak"))).toContain("r1 = 0x0 ll");
+  });
+
+  it("finds the lock among global variables", () => {
+    expect(program(odd, "uses_lock").maps).toEqual([
+      {
+        name: ".bss",
+        type: "array",
+        keyBytes: 4,
+        valueBytes: 8,
+        maxEntries: 1,
+        flags: 0,
+        spinLockOffset: 0,
+      },
+    ]);
+  });
+
+  it("takes the one function of .text for a program when its type is given", () => {
+    expect(refusal(bytesOf("lone"))).toContain("say it with --type");
+    expect(object("lone", { type: "tc" }).programs).toMatchObject([
+      { name: "lone", section: ".text", type: "tc" },
+    ]);
+  });
+});
+
 describe("parseObject: refusals", () => {
   const patched = (change: (bytes: Uint8Array) => void) => {
     const bytes = Uint8Array.from(bytesOf("calls"));

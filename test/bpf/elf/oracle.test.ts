@@ -49,7 +49,7 @@ describe.skipIf(!isLlvm14)("disassembler against llvm-objdump 14 (skipped: it is
         compared++;
       }
     }
-    expect(compared).toBeGreaterThan(3);
+    expect(compared).toBeGreaterThan(1);
   });
 });
 

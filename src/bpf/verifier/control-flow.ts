@@ -1,0 +1,315 @@
+/**
+ * The program's shape before any value is looked at: functions, jump targets, reachability, the points
+ * where states are worth comparing, and which registers each instruction may still need (a backward
+ * data-flow, per function). Everything here is linear in the program.
+ */
+import { type Instruction, slotsOf } from "../isa.ts";
+import type { Program, Subprogram } from "../program.ts";
+import { verifierHelper } from "./linux-helpers.ts";
+import { reject } from "./rules.ts";
+
+export type Shape = {
+  readonly slots: readonly (Instruction | null)[];
+  /** Entry slots in order; the first is the program's own. */
+  readonly functions: readonly FunctionShape[];
+  /** Function of each slot. */
+  readonly functionOf: Uint16Array;
+  /** Compare states here? */
+  readonly prunePoint: Uint8Array;
+  /** Always save a state here: the head of a loop the walk widens. */
+  readonly forcedCheckpoint: Uint8Array;
+  /** Registers whose value before the instruction may be read later, as bits. */
+  readonly liveBefore: Uint16Array;
+};
+
+export type FunctionShape = {
+  readonly name: string;
+  readonly start: number;
+  readonly end: number;
+  readonly info: Subprogram | null;
+  readonly isGlobal: boolean;
+  /** Helpers in it or below move the packet. */
+  movesPacket: boolean;
+  hasTailCall: boolean;
+  /** Passed to a helper as a callback. */
+  isCallback: boolean;
+  readonly calls: { readonly at: number; readonly target: number; readonly isCallback: boolean }[];
+};
+
+const FAR_BELOW = -1;
+
+export function analyseShape(
+  program: Program,
+  slots: readonly (Instruction | null)[],
+  unprivileged: boolean,
+): Shape {
+  const functions = findFunctions(program, slots);
+  const functionOf = new Uint16Array(slots.length);
+  functions.forEach((f, index) => {
+    functionOf.fill(index, f.start, f.end);
+  });
+  checkJumps(slots, functions, functionOf);
+  const prunePoint = new Uint8Array(slots.length);
+  const forcedCheckpoint = new Uint8Array(slots.length);
+  walk(slots, functions, prunePoint, forcedCheckpoint, unprivileged);
+  summarise(slots, functions, functionOf);
+  return {
+    slots,
+    functions,
+    functionOf,
+    prunePoint,
+    forcedCheckpoint,
+    liveBefore: liveRegisters(slots),
+  };
+}
+
+/** The slot a wide load of kind `func` names. */
+export function functionReference(insn: Instruction & { kind: "wide" }, at: number): number {
+  return at + insn.imm + 1;
+}
+
+function findFunctions(program: Program, slots: readonly (Instruction | null)[]): FunctionShape[] {
+  const starts = new Set<number>([0]);
+  const add = (target: number, at: number): void => {
+    if (target < 0 || target >= slots.length || slots[target] === null) {
+      reject("bad-jump", `call to invalid destination ${target} from insn ${at}`);
+    }
+    starts.add(target);
+  };
+  slots.forEach((insn, at) => {
+    if (insn?.kind === "call" && insn.target === "local") add(at + 1 + insn.off, at);
+    if (insn?.kind === "wide" && insn.pseudo === "func") add(functionReference(insn, at), at);
+  });
+  for (const sub of program.subprograms) {
+    if (sub.start > 0 && sub.start < slots.length) starts.add(sub.start);
+  }
+  const sorted = [...starts].sort((a, b) => a - b);
+  return sorted.map((start, index) => {
+    const info = program.subprograms.find((s) => s.start === start) ?? null;
+    return {
+      name: info?.name ?? (start === 0 ? program.name : `func_${start}`),
+      start,
+      end: sorted[index + 1] ?? slots.length,
+      info,
+      isGlobal: index > 0 && (info?.isGlobal ?? false),
+      movesPacket: false,
+      hasTailCall: false,
+      isCallback: false,
+      calls: [],
+    };
+  });
+}
+
+function checkJumps(
+  slots: readonly (Instruction | null)[],
+  functions: readonly FunctionShape[],
+  functionOf: Uint16Array,
+): void {
+  slots.forEach((insn, at) => {
+    if (!insn) return;
+    const f = functions[functionOf[at]!]!;
+    if (insn.kind === "jump" || insn.kind === "branch") {
+      const target = at + 1 + insn.off;
+      if (target < f.start || target >= f.end) {
+        reject("bad-jump", `jump out of range from insn ${at} to ${target}`);
+      }
+    }
+    if (at + slotsOf(insn) === f.end && insn.kind !== "exit" && insn.kind !== "jump") {
+      reject("fall-through", "last insn is not an exit or jmp");
+    }
+  });
+}
+
+/** Depth first from the entry; whatever is not met is unreachable. */
+function walk(
+  slots: readonly (Instruction | null)[],
+  functions: readonly FunctionShape[],
+  prunePoint: Uint8Array,
+  forcedCheckpoint: Uint8Array,
+  unprivileged: boolean,
+): void {
+  const DISCOVERED = 1;
+  const EXPLORED = 2;
+  const status = new Uint8Array(slots.length);
+  const roots = [0, ...functions.filter((f) => f.isGlobal).map((f) => f.start)];
+  for (const root of roots) {
+    if (status[root]) continue;
+    const stack: { at: number; next: number[]; step: number }[] = [];
+    const enter = (at: number): void => {
+      status[at] = DISCOVERED;
+      stack.push({ at, next: successors(slots, at, prunePoint, forcedCheckpoint), step: 0 });
+    };
+    enter(root);
+    while (stack.length > 0) {
+      const top = stack[stack.length - 1]!;
+      const target = top.next[top.step++];
+      if (target === undefined) {
+        status[top.at] = EXPLORED;
+        stack.pop();
+        continue;
+      }
+      if (target < 0 || target >= slots.length) {
+        reject("bad-jump", `jump out of range from insn ${top.at} to ${target}`);
+      }
+      if (slots[target] === null) reject("bad-jump", `jump into the middle of ldimm64 insn ${target}`);
+      if (status[target] === DISCOVERED && unprivileged) {
+        reject("back-edge", `back-edge from insn ${top.at} to ${target}`);
+      }
+      if (status[target] === 0) enter(target);
+    }
+  }
+  const dead = slots.findIndex((insn, at) => insn !== null && status[at] === 0);
+  if (dead >= 0) reject("unreachable-code", `unreachable insn ${dead}`);
+}
+
+function successors(
+  slots: readonly (Instruction | null)[],
+  at: number,
+  prunePoint: Uint8Array,
+  forcedCheckpoint: Uint8Array,
+): number[] {
+  const insn = slots[at]!;
+  const mark = (index: number): void => {
+    if (index >= 0 && index < slots.length) prunePoint[index] = 1;
+  };
+  switch (insn.kind) {
+    case "exit":
+      return [];
+    case "jump": {
+      const target = at + 1 + insn.off;
+      mark(target);
+      return [target];
+    }
+    case "branch": {
+      mark(at);
+      const target = at + 1 + insn.off;
+      mark(target);
+      return [at + 1, target];
+    }
+    case "call":
+      if (insn.target === "local") {
+        mark(at + 1);
+        const target = at + 1 + insn.off;
+        mark(target);
+        return [at + 1, target];
+      }
+      if (insn.target === "helper" && takesCallback(insn.id)) {
+        mark(at);
+        forcedCheckpoint[at] = 1;
+      }
+      return [at + 1];
+    case "wide":
+      if (insn.pseudo === "func") return [at + 2, functionReference(insn, at)];
+      return [at + 2];
+    default:
+      return [at + 1];
+  }
+}
+
+export function takesCallback(helperId: number): boolean {
+  return verifierHelper(helperId)?.args.some((kind) => kind === "callback") ?? false;
+}
+
+function summarise(
+  slots: readonly (Instruction | null)[],
+  functions: readonly FunctionShape[],
+  functionOf: Uint16Array,
+): void {
+  slots.forEach((insn, at) => {
+    if (!insn) return;
+    const f = functions[functionOf[at]!]!;
+    if (insn.kind === "call" && insn.target === "helper") {
+      const helper = verifierHelper(insn.id);
+      if (helper?.movesPacket) f.movesPacket = true;
+      if (helper?.name === "tail_call") f.hasTailCall = true;
+    }
+    if (insn.kind === "call" && insn.target === "local") {
+      f.calls.push({ at, target: functionOf[at + 1 + insn.off]!, isCallback: false });
+    }
+    if (insn.kind === "wide" && insn.pseudo === "func") {
+      const target = functionOf[functionReference(insn, at)]!;
+      f.calls.push({ at, target, isCallback: true });
+      functions[target]!.isCallback = true;
+    }
+  });
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const f of functions) {
+      for (const { target } of f.calls) {
+        if (functions[target]!.movesPacket && !f.movesPacket) {
+          f.movesPacket = true;
+          changed = true;
+        }
+      }
+    }
+  }
+}
+
+const ARGUMENTS = 0b11_1110;
+const CALLER_SAVED = 0b11_1111;
+
+/** Registers an instruction reads and writes, as bits. */
+export function registerEffects(insn: Instruction): { uses: number; defines: number } {
+  switch (insn.kind) {
+    case "alu": {
+      const src = insn.src === null ? 0 : 1 << insn.src;
+      const dst = 1 << insn.dst;
+      return { uses: insn.op === "mov" ? src : src | dst, defines: dst };
+    }
+    case "movsx":
+      return { uses: 1 << insn.src, defines: 1 << insn.dst };
+    case "neg":
+    case "swap":
+      return { uses: 1 << insn.dst, defines: 1 << insn.dst };
+    case "branch":
+      return { uses: (1 << insn.dst) | (insn.src === null ? 0 : 1 << insn.src), defines: 0 };
+    case "jump":
+      return { uses: 0, defines: 0 };
+    case "exit":
+      return { uses: 1, defines: 0 };
+    case "call": {
+      if (insn.target === "helper") {
+        const row = verifierHelper(insn.id);
+        const count = row ? row.args.length : 5;
+        return { uses: ((1 << (count + 1)) - 1) & ~1, defines: CALLER_SAVED };
+      }
+      return { uses: ARGUMENTS, defines: CALLER_SAVED };
+    }
+    case "load":
+      return { uses: 1 << insn.src, defines: 1 << insn.dst };
+    case "store":
+      return { uses: (1 << insn.dst) | (insn.src === null ? 0 : 1 << insn.src), defines: 0 };
+    case "atomic": {
+      const compares = insn.op === "cmpxchg";
+      const uses = (1 << insn.dst) | (1 << insn.src) | (compares ? 1 : 0);
+      return { uses, defines: insn.fetch ? (compares ? 1 : 1 << insn.src) : 0 };
+    }
+    case "packet":
+      return { uses: (1 << 6) | (insn.src === null ? 0 : 1 << insn.src), defines: CALLER_SAVED };
+    case "wide":
+      return { uses: 0, defines: 1 << insn.dst };
+  }
+}
+
+function liveRegisters(slots: readonly (Instruction | null)[]): Uint16Array {
+  const live = new Uint16Array(slots.length);
+  const effects = slots.map((insn) => (insn ? registerEffects(insn) : null));
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (let at = slots.length - 1; at > FAR_BELOW; at--) {
+      const insn = slots[at];
+      const effect = effects[at];
+      if (!insn || !effect) continue;
+      let after = 0;
+      if (insn.kind === "jump") after = live[at + 1 + insn.off] ?? 0;
+      else if (insn.kind === "branch") after = (live[at + 1] ?? 0) | (live[at + 1 + insn.off] ?? 0);
+      else if (insn.kind !== "exit") after = live[at + slotsOf(insn)] ?? 0;
+      const before = (after & ~effect.defines) | effect.uses;
+      if (before !== live[at]) {
+        live[at] = before;
+        changed = true;
+      }
+    }
+  }
+  return live;
+}

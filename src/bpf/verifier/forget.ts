@@ -1,0 +1,19 @@
+/** What a call leaves behind unusable: r0-r5, and packet pointers where the packet may have moved. */
+import { UNINIT, UNKNOWN_VALUE, type Value } from "./value.ts";
+import type { Walk } from "./walk.ts";
+
+export function forgetCallerSaved(w: Walk): void {
+  const { regs } = w.frame;
+  for (let reg = 0; reg <= 5; reg++) regs[reg] = UNINIT;
+}
+
+/** Root loses them; without privileges their bits may not even be told apart from a number. */
+export function invalidated(w: Walk): Value {
+  return w.unprivileged ? UNKNOWN_VALUE : UNINIT;
+}
+
+export function forgetPackets(w: Walk): void {
+  w.rewrite((v) =>
+    v.kind === "packet" || v.kind === "packet_meta" || v.kind === "packet_end" ? invalidated(w) : v,
+  );
+}

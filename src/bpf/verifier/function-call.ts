@@ -1,0 +1,239 @@
+/**
+ * Functions of the program itself: static ones are walked inline on each path with a frame of their own;
+ * global ones are believed by their prototype and verified once for themselves; callbacks are walked as
+ * often as their loop may run, with the caller's state widened until it repeats.
+ */
+import { type Instruction, MAX_FRAMES } from "../isa.ts";
+import type { MapDef } from "../program.ts";
+import { type FunctionShape, functionReference } from "./control-flow.ts";
+import { forgetCallerSaved, forgetPackets } from "./forget.ts";
+import type { VerifierHelper } from "./linux-helpers.ts";
+import { checkRegion, checkUnmodifiedContext } from "./memory-access.ts";
+import { markPrecise } from "./precision.ts";
+import { scalarEquals } from "./scalar.ts";
+import { helperStackAccess } from "./stack-access.ts";
+import { Frame, hasSlot, type State } from "./state.ts";
+import { isNull, pointer, typeName, UNINIT, UNKNOWN_VALUE, type Value } from "./value.ts";
+import type { Walk } from "./walk.ts";
+
+/** @returns the next instruction */
+export function stepLocalCall(w: Walk, insn: Instruction & { kind: "call"; target: "local" }): number {
+  const start = w.insn + 1 + insn.off;
+  const index = w.shape.functionOf[start]!;
+  const callee = w.shape.functions[index]!;
+  if (w.unprivileged) {
+    w.reject(
+      "unprivileged",
+      "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN",
+    );
+  }
+  if (callee.isGlobal) {
+    callGlobal(w, callee);
+    return w.insn + 1;
+  }
+  checkDepth(w);
+  const { state } = w;
+  const caller = state.frame;
+  const frame = new Frame(state.depth + 1, w.insn, index);
+  for (let reg = 1; reg <= 5; reg++) frame.regs[reg] = caller.regs[reg]!;
+  frame.regs[10] = pointer("stack", { frame: frame.index });
+  forgetCallerSaved(w);
+  state.pushFrame(frame);
+  return start;
+}
+
+function checkDepth(w: Walk): void {
+  if (w.state.depth + 1 >= MAX_FRAMES) {
+    w.reject("bad-call", `the call stack of ${w.state.depth + 2} frames is too deep`);
+  }
+}
+
+function callGlobal(w: Walk, callee: FunctionShape): void {
+  if (w.state.lock) {
+    w.reject(
+      "spin-lock",
+      "global function calls are not allowed while holding a lock,\nuse static function instead",
+    );
+  }
+  callee.info?.args?.forEach((arg, index) => {
+    const reg = index + 1;
+    const v = w.read(reg);
+    if (arg.kind === "scalar") {
+      if (v.kind !== "scalar") w.reject("bad-call", `R${reg} is not a scalar`);
+    } else if (arg.kind === "ctx") {
+      if (v.kind !== "ctx")
+        w.reject("bad-call", `arg#${index} expected pointer to ctx, but got ${typeName(v)}`);
+      checkUnmodifiedContext(w, reg, v);
+    } else if (!isNull(v)) {
+      if (v.kind === "scalar" || v.kind === "ctx") {
+        w.reject(
+          "bad-call",
+          `R${reg} type=${typeName(v)} expected=fp, pkt, pkt_meta, map_key, map_value, mem`,
+        );
+      }
+      const solid = v.orNull ? { ...v, orNull: false } : v;
+      if (v.kind === "stack") helperStackAccess(w, reg, v, arg.pointeeBytes, { clobber: true, raw: false });
+      else checkRegion(w, { reg, value: solid, off: 0, size: arg.pointeeBytes, write: true });
+    }
+  });
+  if (callee.movesPacket) forgetPackets(w);
+  forgetCallerSaved(w);
+  w.frame.regs[0] = UNKNOWN_VALUE;
+}
+
+/** The state a global function is verified in: its arguments by prototype, nothing else. */
+export function globalFrame(w: Walk, index: number): Frame {
+  const callee = w.shape.functions[index]!;
+  const frame = new Frame(0, -1, index);
+  frame.regs[10] = pointer("stack", { frame: 0 });
+  (callee.info?.args ?? []).forEach((arg, i) => {
+    frame.regs[i + 1] =
+      arg.kind === "scalar"
+        ? UNKNOWN_VALUE
+        : arg.kind === "ctx"
+          ? pointer("ctx")
+          : pointer("mem", { orNull: true, size: arg.pointeeBytes, id: w.newId() });
+  });
+  return frame;
+}
+
+/** A wide load of kind `func`. */
+export function functionPointer(w: Walk, insn: Instruction & { kind: "wide" }): Value {
+  const start = functionReference(insn, w.insn);
+  const index = w.shape.functionOf[start]!;
+  if (w.shape.functions[index]!.isGlobal) w.reject("bad-call", "callback function not static");
+  return pointer("func", { size: index });
+}
+
+/** A helper that calls back: one path enters the function, the other goes on behind the call. */
+export function enterCallback(w: Walk, helper: VerifierHelper, callback: Value, map: MapDef | null): void {
+  const { state } = w;
+  const caller = state.frame;
+  if (helper.name === "loop") {
+    const count = caller.regs[1]!;
+    // How often it runs decides whether the walk is done: two states differ if their counts do.
+    markPrecise(w, 1);
+    if (count.kind === "scalar" && BigInt(caller.callbackDepth) >= count.scalar.umax) {
+      caller.callbackDepth = 0;
+      return;
+    }
+  }
+  checkDepth(w);
+  const inner = state.fork();
+  const target = w.shape.functions[callback.size]!;
+  const frame = new Frame(
+    inner.depth + 1,
+    w.insn,
+    callback.size,
+    helper.name === "loop" ? "loop" : "for_each",
+  );
+  if (helper.name === "loop") {
+    frame.regs[1] = UNKNOWN_VALUE;
+    frame.regs[2] = caller.regs[3]!;
+  } else {
+    frame.regs[1] = pointer("map_ptr", { map });
+    frame.regs[2] = pointer("map_key", { map });
+    frame.regs[3] = pointer("map_value", { map });
+    frame.regs[4] = caller.regs[3]!;
+  }
+  frame.regs[10] = pointer("stack", { frame: frame.index });
+  inner.frame.callbackDepth++;
+  inner.pushFrame(frame);
+  inner.insn = target.start;
+  inner.previous = w.insn;
+  inner.callbackUnroll++;
+  w.enqueue(inner);
+  caller.callbackDepth = 0;
+}
+
+/** @returns the next instruction, or null when the path ends here */
+export function stepExit(w: Walk): number | null {
+  const { state } = w;
+  if (state.depth > 0) return leave(w);
+  if (state.lock) {
+    w.reject("spin-lock", "BPF_EXIT instruction in main prog cannot be used inside bpf_spin_lock-ed region");
+  }
+  const leaked = state.refs[0];
+  if (leaked) {
+    w.reject(
+      "reference-leak",
+      `Unreleased reference id=${leaked.id} alloc_insn=${leaked.insn}\nBPF_EXIT instruction in main prog would lead to reference leak`,
+    );
+  }
+  const result = w.read(0);
+  if (w.leaks(result)) w.reject("pointer-leak", "R0 leaks addr as return value");
+  const f = w.shape.functions[state.frame.subprogram]!;
+  if (f.isGlobal && result.kind !== "scalar") {
+    w.reject(
+      "return-value",
+      `At subprogram exit the register R0 is not a scalar value (${typeName(result)})`,
+    );
+  }
+  return null;
+}
+
+function leave(w: Walk): number {
+  const { state } = w;
+  const callee = state.frame;
+  const result = callee.regs[0]!;
+  if (result.kind === "stack") {
+    w.reject("return-value", "cannot return stack pointer to the caller");
+  }
+  if (!callee.callback) {
+    state.popFrame();
+    state.frame.regs[0] = result;
+    return callee.callsite + 1;
+  }
+  if (result.kind === "uninit") w.reject("uninitialised-register", "R0 !read_ok");
+  if (result.kind !== "scalar") {
+    w.reject("return-value", `At callback return the register R0 is not a known value (${typeName(result)})`);
+  }
+  markPrecise(w, 0);
+  const { smin, smax } = result.scalar;
+  if (smin < 0n || smax > 1n) {
+    w.reject(
+      "return-value",
+      `At callback return the register R0 has smin=${smin} smax=${smax} should have been in [0, 1]`,
+    );
+  }
+  if (state.lock)
+    w.reject("spin-lock", "BPF_EXIT instruction in callback cannot be used inside bpf_spin_lock-ed region");
+  state.popFrame();
+  const earlier = previousEntry(state, callee.callsite);
+  if (earlier) widen(state, earlier);
+  // Back to the call itself: it decides whether to go round again.
+  return callee.callsite;
+}
+
+/** The checkpoint at which this loop was entered or came round last. */
+function previousEntry(state: State, at: number): State | null {
+  for (let s = state.parent; s !== null; s = s.parent) {
+    if (s.insn !== at || s.frames.length !== state.frames.length) continue;
+    if (s.frames.every((f, i) => f.callsite === state.frames[i]!.callsite)) return s;
+  }
+  return null;
+}
+
+/** Scalars a round of the loop changed, and that nobody needs exactly, may be anything in the next one. */
+function widen(state: State, earlier: State): void {
+  for (let f = 0; f < state.frames.length; f++) {
+    const before = earlier.frames[f]!;
+    const after = state.frames[f]!;
+    const marks = earlier.marks[f]!;
+    for (let reg = 0; reg < 10; reg++) {
+      if (((marks.preciseRegs >>> reg) & 1) === 1) continue;
+      if (differ(before.regs[reg]!, after.regs[reg]!)) after.regs[reg] = UNKNOWN_VALUE;
+    }
+    for (let s = 0; s < after.stack.length; s++) {
+      if (hasSlot(marks.preciseSlots, s)) continue;
+      const slot = after.stack[s]!;
+      const old = before.stack[s]?.spilled ?? UNINIT;
+      if (differ(old, slot.spilled)) after.stack[s] = { bytes: slot.bytes, spilled: UNKNOWN_VALUE };
+    }
+  }
+}
+
+function differ(before: Value, after: Value): boolean {
+  if (before.kind !== "scalar" || after.kind !== "scalar") return false;
+  return !scalarEquals(before.scalar, after.scalar);
+}

@@ -1,0 +1,340 @@
+/**
+ * Calls of helper functions: is the helper known here, does every argument fit its prototype, what is known
+ * of the result, and what the call does to locks, references and packet pointers.
+ */
+import type { MapDef, MapTypeName } from "../program.ts";
+import { MAP_TYPES } from "../program.ts";
+import { forgetCallerSaved, forgetPackets, invalidated } from "./forget.ts";
+import { enterCallback } from "./function-call.ts";
+import { type VerifierArg, type VerifierHelper, verifierHelper } from "./linux-helpers.ts";
+import { checkRegion, checkUnmodifiedContext, mayReadPacket, rangeValue } from "./memory-access.ts";
+import { checkNicHelper } from "./nic.ts";
+import { markPrecise } from "./precision.ts";
+import { isConstant } from "./scalar.ts";
+import { helperStackAccess, MAX_VARIABLE_OFFSET, stackSpan } from "./stack-access.ts";
+import { formatTnum } from "./tnum.ts";
+import {
+  isNull,
+  isPacketKind,
+  isSocketKind,
+  pointer,
+  typeName,
+  UNINIT,
+  UNKNOWN_VALUE,
+  type Value,
+} from "./value.ts";
+import type { Walk } from "./walk.ts";
+
+const GPL = new Set([
+  "GPL",
+  "GPL v2",
+  "GPL and additional rights",
+  "Dual BSD/GPL",
+  "Dual MIT/GPL",
+  "Dual MPL/GPL",
+]);
+
+/** What checking the arguments found, for later arguments and for the result. */
+type Found = { map: MapDef | null; ref: number; callback: Value | null };
+
+export function stepHelper(w: Walk, id: number): void {
+  const helper = verifierHelper(id);
+  if (!helper) {
+    w.reject("unknown-helper", `invalid func unknown#${id}`);
+  }
+  if (!helper.types.includes(w.program.type)) {
+    w.reject("unknown-helper", `program of this type cannot use helper bpf_${helper.name}#${helper.id}`);
+  }
+  checkNicHelper(w, helper);
+  if (helper.gplOnly && !GPL.has(w.program.license)) {
+    w.reject("license", "cannot call GPL-restricted function from non-GPL compatible program");
+  }
+  if (w.state.lock && !helper.underLock) {
+    w.reject(
+      "spin-lock",
+      helper.name === "spin_lock"
+        ? "Locking two bpf_spin_locks are not allowed"
+        : helper.name === "tail_call"
+          ? "tail_call cannot be used inside bpf_spin_lock-ed region"
+          : "function calls are not allowed while holding a lock",
+    );
+  }
+  const found: Found = { map: null, ref: 0, callback: null };
+  helper.args.forEach((kind, index) => {
+    checkArgument(w, helper, kind, index, found);
+  });
+  checkMapFits(w, helper, found);
+
+  if (helper.name === "tail_call" && w.state.refs.length > 0) {
+    w.reject("reference-leak", "tail_call would lead to reference leak");
+  }
+  if (found.ref !== 0) releaseReference(w, found.ref);
+  if (found.callback) {
+    enterCallback(w, helper, found.callback, found.map);
+  }
+  if (helper.movesPacket) forgetPackets(w);
+  forgetCallerSaved(w);
+  w.frame.regs[0] = resultOf(w, helper, found.map);
+}
+
+function releaseReference(w: Walk, ref: number): void {
+  w.state.refs = w.state.refs.filter((r) => r.id !== ref);
+  w.rewrite((v) => (v.ref === ref ? invalidated(w) : v));
+}
+
+function resultOf(w: Walk, helper: VerifierHelper, map: MapDef | null): Value {
+  const id = w.newId();
+  const ref = helper.acquires ? id : 0;
+  if (ref) w.state.refs = [...w.state.refs, { id: ref, insn: w.insn }];
+  switch (helper.ret) {
+    case "void":
+      return UNINIT;
+    case "integer":
+      return helper.range ? rangeValue(helper.range[0], helper.range[1]) : UNKNOWN_VALUE;
+    case "map_value_or_null":
+      if (map?.type === "sockmap" || map?.type === "sockhash") {
+        w.state.refs = [...w.state.refs, { id, insn: w.insn }];
+        return pointer("sock", { orNull: true, id, ref: id });
+      }
+      return pointer("map_value", { orNull: true, id, map });
+    case "sock_or_null":
+      return pointer("sock", { orNull: true, id, ref });
+    case "sock_common_or_null":
+      return pointer("sock_common", { orNull: true, id, ref });
+    case "tcp_sock_or_null":
+      return pointer("tcp_sock", { orNull: true, id, ref });
+  }
+}
+
+/** Types an argument may have, in the kernel's order and words. */
+const EXPECTED: Readonly<Partial<Record<VerifierArg, string>>> = {
+  ctx: "ctx",
+  const_map_ptr: "map_ptr",
+  map_key: "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_",
+  map_value: "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_",
+  mem_rdonly: "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_",
+  mem_rdonly_or_null: "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_",
+  mem_write: "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_",
+  mem_write_init: "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_",
+  out_u64: "fp, pkt, pkt_meta, map_key, map_value, mem",
+  spin_lock: "map_value, ptr_",
+  callback: "func",
+  stack_or_null: "fp",
+  sock: "sock_common, sock, tcp_sock, xdp_sock, ptr_, trusted_ptr_",
+  sock_release: "sock_common, sock, tcp_sock, xdp_sock, ptr_, trusted_ptr_",
+  size: "scalar",
+  size_or_zero: "scalar",
+};
+
+const MEMORY_KINDS = new Set(["stack", "packet", "packet_meta", "map_key", "map_value", "mem"]);
+
+function checkArgument(
+  w: Walk,
+  helper: VerifierHelper,
+  kind: VerifierArg,
+  index: number,
+  found: Found,
+): void {
+  const reg = index + 1;
+  const v = w.read(reg);
+  if (kind === "anything") {
+    if (w.leaks(v)) w.reject("pointer-leak", `R${reg} leaks addr into helper function`);
+    return;
+  }
+  if (isPacketKind(v.kind) && !v.orNull && (!mayReadPacket(w) || !helper.packetMemory) && isMemory(kind)) {
+    w.reject("helper-argument", "helper access to the packet is not allowed");
+  }
+  const wrong = (): never =>
+    w.reject(
+      v.orNull ? "null-pointer" : "helper-argument",
+      `R${reg} type=${typeName(v)} expected=${EXPECTED[kind] ?? kind}`,
+    );
+  switch (kind) {
+    case "ctx":
+      if (v.kind !== "ctx" || v.orNull) wrong();
+      checkUnmodifiedContext(w, reg, v);
+      return;
+    case "const_map_ptr":
+      if (v.kind !== "map_ptr") wrong();
+      found.map = v.map;
+      return;
+    case "map_key":
+    case "map_value": {
+      const { map } = found;
+      if (!map) {
+        wrong();
+        return;
+      }
+      const isSocketValue = kind === "map_value" && (map.type === "sockmap" || map.type === "sockhash");
+      if (isSocketValue) {
+        if (!isSocketKind(v.kind) || v.orNull) wrong();
+        return;
+      }
+      if (!MEMORY_KINDS.has(v.kind) || v.orNull) wrong();
+      memory(w, reg, v, kind === "map_key" ? map.keyBytes : map.valueBytes, READS);
+      return;
+    }
+    case "mem_rdonly":
+    case "mem_write":
+    case "mem_write_init":
+      if (!MEMORY_KINDS.has(v.kind) || v.orNull) {
+        // A NULL with a zero size is checked with the size, as the kernel does.
+        if (!(isNull(v) && helper.args[index + 1] === "size_or_zero")) wrong();
+      }
+      return;
+    case "mem_rdonly_or_null":
+      if (!isNull(v) && (!MEMORY_KINDS.has(v.kind) || v.orNull)) wrong();
+      return;
+    case "size":
+    case "size_or_zero":
+      checkSize(w, reg, v, kind === "size_or_zero", helper.args[index - 1]!);
+      return;
+    case "out_u64":
+      if (!MEMORY_KINDS.has(v.kind) || v.orNull) wrong();
+      if (v.kind === "stack" && (v.off % 8 !== 0 || !isConstant(v.scalar))) {
+        w.reject(
+          "misaligned-access",
+          `misaligned stack access off ${formatTnum(v.scalar.tnum)}+${v.off}+0 size 8`,
+        );
+      }
+      memory(w, reg, v, 8, FILLS);
+      return;
+    case "spin_lock":
+      if (v.kind !== "map_value" || v.orNull) wrong();
+      spinLock(w, reg, v, helper.name === "spin_lock");
+      return;
+    case "callback":
+      if (v.kind !== "func") wrong();
+      found.callback = v;
+      return;
+    case "stack_or_null":
+      if (!isNull(v) && (v.kind !== "stack" || v.orNull)) wrong();
+      return;
+    case "sock":
+    case "sock_release":
+      if (!isSocketKind(v.kind) || v.orNull) wrong();
+      if (kind === "sock_release") {
+        if (v.ref === 0) {
+          w.reject("reference-leak", `R${reg} must be referenced when passed to release function`);
+        }
+        found.ref = v.ref;
+      }
+      return;
+  }
+}
+
+function isMemory(kind: VerifierArg): boolean {
+  return kind.startsWith("mem_") || kind === "map_key" || kind === "map_value" || kind === "out_u64";
+}
+
+type Use = { readonly writes: boolean; readonly raw: boolean };
+const READS: Use = { writes: false, raw: false };
+const FILLS: Use = { writes: true, raw: true };
+const CHANGES: Use = { writes: true, raw: false };
+
+function memory(w: Walk, reg: number, v: Value, size: number, use: Use): void {
+  if (v.kind === "stack") {
+    helperStackAccess(w, reg, v, size, { clobber: use.writes, raw: use.raw });
+    return;
+  }
+  checkRegion(w, { reg, value: v, off: 0, size, write: use.writes });
+}
+
+function checkSize(w: Walk, reg: number, v: Value, zeroAllowed: boolean, target: VerifierArg): void {
+  if (v.kind !== "scalar") {
+    w.reject("helper-argument", `R${reg} type=${typeName(v)} expected=scalar`);
+  }
+  const { scalar } = v;
+  const memReg = reg - 1;
+  const mem = w.read(memReg);
+  if (scalar.smin < 0n) {
+    w.reject("helper-size", `R${reg} min value is negative, either use unsigned or 'var &= const'`);
+  }
+  if (scalar.umin === 0n && !zeroAllowed) {
+    w.reject("helper-size", `R${reg} invalid zero-sized read: u64=[${scalar.umin},${scalar.umax}]`);
+  }
+  if (scalar.umax >= MAX_VARIABLE_OFFSET) {
+    w.reject("helper-size", `R${reg} unbounded memory access, use 'var &= const' or 'if (var < const)'`);
+  }
+  const exact = isConstant(scalar);
+  const size = Number(scalar.umax);
+  const use =
+    target === "mem_write" ? (exact ? FILLS : CHANGES) : target === "mem_write_init" ? CHANGES : READS;
+  if (isNull(mem)) {
+    const nullable = target === "mem_rdonly_or_null" || zeroAllowed;
+    if (size !== 0 || !nullable) {
+      w.reject("helper-argument", `R${memReg} type=scalar expected=${EXPECTED[target] ?? target}`);
+    }
+  } else if (size === 0 && mem.kind === "stack") {
+    stackSpan(w, memReg, mem, 0, 0, "helper");
+  } else {
+    memory(w, memReg, mem, size, use);
+  }
+  markPrecise(w, reg);
+}
+
+function spinLock(w: Walk, reg: number, v: Value, isLock: boolean): void {
+  const name = isLock ? "lock" : "unlock";
+  const map = v.map!;
+  if (!isConstant(v.scalar)) {
+    w.reject(
+      "spin-lock",
+      `R${reg} doesn't have constant offset. bpf_spin_lock has to be at the constant offset`,
+    );
+  }
+  if (map.spinLockOffset === undefined) {
+    w.reject("spin-lock", `map '${map.name}' has no valid bpf_spin_lock`);
+  }
+  const at = v.off + Number(v.scalar.smin);
+  if (at !== map.spinLockOffset) {
+    w.reject(
+      "spin-lock",
+      `off ${at} doesn't point to 'struct bpf_spin_lock' that is at ${map.spinLockOffset}`,
+    );
+  }
+  const { lock } = w.state;
+  if (isLock) {
+    if (lock) w.reject("spin-lock", "Locking two bpf_spin_locks are not allowed");
+    w.state.lock = { id: v.id, map };
+    return;
+  }
+  if (!lock) w.reject("spin-lock", `bpf_spin_${name} without taking a lock`);
+  if (lock.id !== v.id || lock.map !== map) w.reject("spin-lock", `bpf_spin_${name} of different lock`);
+  w.state.lock = null;
+}
+
+/** Helpers made for one family of maps; and maps that only some helpers may touch. */
+const MAPS_OF_HELPER: Readonly<Record<string, readonly MapTypeName[]>> = {
+  tail_call: ["prog_array"],
+  sk_redirect_map: ["sockmap"],
+  sk_redirect_hash: ["sockhash"],
+  map_lookup_percpu_elem: ["percpu_array", "percpu_hash"],
+  for_each_map_elem: ["hash", "array", "percpu_hash", "percpu_array", "lru_hash"],
+};
+const HELPERS_OF_MAP: Readonly<Partial<Record<MapTypeName, readonly string[]>>> = {
+  prog_array: ["tail_call"],
+  sockmap: ["sk_redirect_map", "map_delete_elem", "map_lookup_elem", "map_update_elem"],
+  sockhash: ["sk_redirect_hash", "map_delete_elem", "map_lookup_elem", "map_update_elem"],
+};
+
+function checkMapFits(w: Walk, helper: VerifierHelper, found: Found): void {
+  const { map } = found;
+  if (!map) return;
+  const helperWants = MAPS_OF_HELPER[helper.name];
+  const mapWants = HELPERS_OF_MAP[map.type];
+  const isSocketMap = map.type === "sockmap" || map.type === "sockhash";
+  const fits =
+    (!helperWants || helperWants.includes(map.type)) &&
+    (!mapWants || mapWants.includes(helper.name)) &&
+    !(isSocketMap && helper.name === "map_update_elem" && w.program.type === "sk_skb");
+  if (!fits) {
+    const typeId = MAP_TYPES.find((row) => row.name === map.type)?.id;
+    w.reject(
+      "map-helper-mismatch",
+      `cannot pass map_type ${typeId} into func bpf_${helper.name}#${helper.id}`,
+    );
+  }
+  if (helper.name === "map_update_elem" || helper.name === "map_delete_elem") {
+    if (map.readOnlyForPrograms) w.reject("map-access", "write into map forbidden");
+  }
+}

@@ -1,0 +1,239 @@
+/**
+ * Arithmetic: scalars go to scalar-alu.ts, pointers by the rules of their kind. A pointer plus a known
+ * number moves its fixed offset; plus an unknown one, its variable offset, and a packet pointer then needs
+ * a new comparison with data_end.
+ */
+import { ALU_OPS, type AluOp, type Instruction } from "../isa.ts";
+import { markPrecise } from "./precision.ts";
+import { isConstant, S64_MIN, type Scalar } from "./scalar.ts";
+import { alu, negate, signExtend, zeroExtend32 } from "./scalar-alu.ts";
+import { MAX_VARIABLE_OFFSET, withIdentity } from "./stack-access.ts";
+import {
+  constantScalar,
+  isPacketKind,
+  isPointer,
+  isSocketKind,
+  KIND_NAMES,
+  scalarValue,
+  typeName,
+  UNKNOWN_VALUE,
+  type Value,
+} from "./value.ts";
+import type { Walk } from "./walk.ts";
+
+type AluInsn = Instruction & { kind: "alu" };
+type BinaryOp = Exclude<AluOp, "mov" | "neg">;
+
+const SHIFTS = new Set<string>(["lsh", "rsh", "arsh"]);
+const DIVISIONS = new Set<string>(["div", "sdiv", "mod", "smod"]);
+const BITWISE = new Set<string>(["and", "or", "xor"]);
+
+export function stepAlu(w: Walk, insn: AluInsn): void {
+  if (insn.op === "mov") {
+    move(w, insn);
+    return;
+  }
+  const source = insn.src === null ? null : w.read(insn.src);
+  const target = w.read(insn.dst);
+  w.checkWritable(insn.dst);
+  if (source === null) {
+    if (DIVISIONS.has(insn.op) && insn.imm === 0) w.reject("scalar-operation", "div by zero");
+    if (SHIFTS.has(insn.op) && (insn.imm < 0 || insn.imm >= insn.width)) {
+      w.reject("scalar-operation", `invalid shift ${insn.imm}`);
+    }
+  }
+  w.write(insn.dst, combine(w, insn, insn.op, target, source));
+}
+
+export function stepUnary(w: Walk, insn: Instruction & { kind: "neg" | "swap" }): void {
+  const target = w.read(insn.dst);
+  w.checkWritable(insn.dst);
+  if (w.leaks(target)) w.reject("pointer-arithmetic", `R${insn.dst} pointer arithmetic prohibited`);
+  if (insn.kind === "swap" || target.kind !== "scalar") {
+    // Linux 6.18 keeps nothing of a byte swap's operand.
+    w.write(insn.dst, insn.kind === "neg" && insn.width === 32 ? lowHalf(UNKNOWN_VALUE) : UNKNOWN_VALUE);
+    return;
+  }
+  w.write(insn.dst, scalarValue(negate(target.scalar, insn.width)));
+}
+
+export function stepMovsx(w: Walk, insn: Instruction & { kind: "movsx" }): void {
+  const source = w.read(insn.src);
+  w.checkWritable(insn.dst);
+  if (isPointer(source)) {
+    if (insn.width === 64) {
+      w.reject("pointer-arithmetic", `R${insn.src} sign-extension part of pointer`);
+    }
+    if (w.unprivileged) w.reject("pointer-leak", `R${insn.src} partial copy of pointer`);
+    w.write(insn.dst, lowHalf(UNKNOWN_VALUE));
+    return;
+  }
+  const half = 1n << BigInt(insn.bits - 1);
+  const unchanged = source.scalar.umax < half;
+  const value = unchanged ? withIdentity(w, insn.src, source) : source;
+  const extended = signExtend(value.scalar, insn.bits, insn.width);
+  w.write(insn.dst, unchanged ? value : scalarValue(extended));
+}
+
+function move(w: Walk, insn: AluInsn): void {
+  if (insn.src === null) {
+    w.write(insn.dst, constantScalar(insn.width === 64 ? BigInt(insn.imm) : BigInt(insn.imm >>> 0)));
+    return;
+  }
+  const source = w.read(insn.src);
+  w.checkWritable(insn.dst);
+  if (insn.width === 64) {
+    w.write(insn.dst, withIdentity(w, insn.src, source));
+    return;
+  }
+  if (isPointer(source)) {
+    if (w.unprivileged) w.reject("pointer-leak", `R${insn.src} partial copy of pointer`);
+    w.write(insn.dst, lowHalf(UNKNOWN_VALUE));
+    return;
+  }
+  const fits = source.scalar.umax <= 0xffff_ffffn;
+  w.write(insn.dst, fits ? withIdentity(w, insn.src, source) : lowHalf(source));
+}
+
+function lowHalf(v: Value): Value {
+  return scalarValue(zeroExtend32(v.scalar));
+}
+
+function combine(w: Walk, insn: AluInsn, op: BinaryOp, target: Value, source: Value | null): Value {
+  const operand = source ?? constantScalar(BigInt(insn.imm));
+  const targetIsPointer = isPointer(target);
+  if (!targetIsPointer && !isPointer(operand)) {
+    const result = scalarValue(alu(op, insn.width, target.scalar, operand.scalar));
+    return linkedSum(w, insn, op, target, operand, result);
+  }
+  if (targetIsPointer && isPointer(operand)) {
+    // The distance of two pointers tells an address: root may have it, as a number.
+    if (op === "sub" && !w.unprivileged) return UNKNOWN_VALUE;
+    w.reject("pointer-arithmetic", `R${insn.dst} pointer ${signOf(op)} pointer prohibited`);
+  }
+  if (targetIsPointer) {
+    if (insn.src !== null) markPrecise(w, insn.src);
+    return movePointer(w, insn, op, target, operand.scalar, false);
+  }
+  markPrecise(w, insn.dst);
+  return movePointer(w, insn, op, operand, target.scalar, true);
+}
+
+/** Linux: r2 = r1; r2 += 8 keeps the two linked, 8 apart, so that a check of one bounds the other. */
+function linkedSum(
+  w: Walk,
+  insn: AluInsn,
+  op: BinaryOp,
+  target: Value,
+  operand: Value,
+  result: Value,
+): Value {
+  if (op !== "add" || insn.width !== 64 || insn.src !== null || w.unprivileged) return result;
+  if (target.id === 0 || target.linked || isConstant(result.scalar)) return result;
+  const distance = operand.scalar.smin;
+  if (distance === 0n) return { ...result, id: target.id };
+  return { ...result, id: target.id, linked: true, off: Number(distance) };
+}
+
+function signOf(op: BinaryOp): string {
+  return ALU_OPS.find((row) => row.name === op)?.sign ?? op;
+}
+
+function movePointer(w: Walk, insn: AluInsn, op: BinaryOp, ptr: Value, by: Scalar, flipped: boolean): Value {
+  const reg = insn.dst;
+  if (insn.width !== 64) {
+    if (op === "sub" && !w.unprivileged) return lowHalf(UNKNOWN_VALUE);
+    w.reject("pointer-arithmetic", `R${reg} 32-bit pointer arithmetic prohibited`);
+  }
+  if (ptr.orNull) {
+    w.reject(
+      "null-pointer",
+      `R${reg} pointer arithmetic on ${typeName(ptr)} prohibited, null-check it first`,
+    );
+  }
+  const known = isConstant(by);
+  if (ptr.kind === "map_ptr" && known && by.smin === 0n && op === "add") return ptr;
+  if (ptr.kind === "map_ptr" || ptr.kind === "packet_end" || isSocketKind(ptr.kind) || ptr.kind === "func") {
+    w.reject("pointer-arithmetic", `R${reg} pointer arithmetic on ${typeName(ptr)} prohibited`);
+  }
+  checkDistance(w, ptr, by);
+  if (op !== "add" && op !== "sub") {
+    const what = BITWISE.has(op)
+      ? `R${reg} bitwise operator ${signOf(op)} on pointer prohibited`
+      : `R${reg} pointer arithmetic with ${signOf(op)} operator prohibited`;
+    w.reject("pointer-arithmetic", what);
+  }
+  if (op === "sub") {
+    if (flipped) w.reject("pointer-arithmetic", `R${reg} tried to subtract pointer from scalar`);
+    if (ptr.kind === "stack")
+      w.reject("pointer-arithmetic", `R${reg} subtraction from stack pointer prohibited`);
+  }
+  let moved: Value;
+  if (known) {
+    const off = ptr.off + Number(op === "add" ? by.smin : -by.smin);
+    moved = { ...ptr, off };
+  } else {
+    const variable = alu(op, 64, ptr.scalar, by);
+    moved = { ...ptr, scalar: variable };
+    if (isPacketKind(ptr.kind)) {
+      // What was proved of the old base says nothing of the new one.
+      moved = { ...moved, id: w.newId(), range: 0 };
+    }
+  }
+  checkReach(w, moved);
+  if (w.unprivileged) checkUnprivileged(w, reg, moved);
+  return moved;
+}
+
+function checkUnprivileged(w: Walk, reg: number, v: Value): void {
+  if (v.kind === "stack" && !isConstant(v.scalar)) {
+    w.reject("pointer-arithmetic", `R${reg} variable stack access prohibited for !root`);
+  }
+  if (v.kind === "stack" && (v.off < -512 || v.off > 0)) {
+    w.reject("stack-bounds", `R${reg} stack pointer arithmetic goes out of range, prohibited for !root`);
+  }
+}
+
+/** The number added may not be so large that the sum could wrap. */
+function checkDistance(w: Walk, ptr: Value, by: Scalar): void {
+  const name = KIND_NAMES[ptr.kind];
+  if (isConstant(by)) {
+    if (by.smin >= MAX_VARIABLE_OFFSET || by.smin <= -MAX_VARIABLE_OFFSET) {
+      w.reject("pointer-offset", `math between ${name} pointer and ${by.smin} is not allowed`);
+    }
+    return;
+  }
+  if (by.smin === S64_MIN) {
+    w.reject(
+      "pointer-offset",
+      `math between ${name} pointer and register with unbounded min value is not allowed`,
+    );
+  }
+  if (by.smin >= MAX_VARIABLE_OFFSET || by.smin <= -MAX_VARIABLE_OFFSET) {
+    w.reject("pointer-offset", `value ${by.smin} makes ${name} pointer be out of bounds`);
+  }
+}
+
+function checkReach(w: Walk, v: Value): void {
+  const name = KIND_NAMES[v.kind];
+  const { scalar: variable } = v;
+  const limit = Number(MAX_VARIABLE_OFFSET);
+  if (
+    isConstant(variable) &&
+    (variable.smin >= MAX_VARIABLE_OFFSET || variable.smin <= -MAX_VARIABLE_OFFSET)
+  ) {
+    w.reject("pointer-offset", `math between ${name} pointer and ${variable.smin} is not allowed`);
+  }
+  if (v.off >= limit || v.off <= -limit) {
+    w.reject("pointer-offset", `${name} pointer offset ${v.off} is not allowed`);
+  }
+  if (variable.smin === S64_MIN) {
+    w.reject(
+      "pointer-offset",
+      `math between ${name} pointer and register with unbounded min value is not allowed`,
+    );
+  }
+  if (variable.smin >= MAX_VARIABLE_OFFSET || variable.smin <= -MAX_VARIABLE_OFFSET) {
+    w.reject("pointer-offset", `value ${variable.smin} makes ${name} pointer be out of bounds`);
+  }
+}

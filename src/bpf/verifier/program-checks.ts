@@ -1,0 +1,46 @@
+/** What is wrong with a program as a whole, before any path: its size, its maps, its type's privileges. */
+import type { Instruction } from "../isa.ts";
+import type { Program } from "../program.ts";
+import { reject } from "./rules.ts";
+import { INSN_LIMIT, type VerifyOptions } from "./walk.ts";
+
+/** Unprivileged programs may have this many instructions (Linux BPF_MAXINSNS). */
+const UNPRIVILEGED_INSNS = 4096;
+
+export function checkPrograms(
+  program: Program,
+  slots: readonly (Instruction | null)[],
+  options: VerifyOptions,
+): void {
+  if (slots.length > INSN_LIMIT) {
+    reject("too-complex", `program has ${slots.length} instructions, the limit is ${INSN_LIMIT}`);
+  }
+  if (options.unprivileged) {
+    if (program.type !== "socket_filter") {
+      reject("unprivileged", `programs of type ${program.type} are for CAP_NET_ADMIN and CAP_BPF`);
+    }
+    if (slots.length > UNPRIVILEGED_INSNS) {
+      reject(
+        "unprivileged",
+        `program has ${slots.length} instructions, unprivileged ones may have ${UNPRIVILEGED_INSNS}`,
+      );
+    }
+  }
+  slots.forEach((insn, at) => {
+    if (insn?.kind !== "wide") return;
+    const isMap = insn.pseudo === "map" || insn.pseudo === "map_idx";
+    const isValue = insn.pseudo === "map_value" || insn.pseudo === "map_idx_value";
+    if (!isMap && !isValue) return;
+    const map = program.maps[insn.imm];
+    if (!map) reject("bad-map", `fd ${insn.imm} is not pointing to valid bpf_map`, at);
+    if (isMap && insn.imm2 !== 0) reject("bad-instruction", "unrecognized bpf_ld_imm64 insn", at);
+    if (map.spinLockOffset !== undefined && program.type === "socket_filter") {
+      reject("spin-lock", "socket filter progs cannot use bpf_spin_lock yet", at);
+    }
+    if (!isValue) return;
+    const off = insn.imm2 >>> 0;
+    if (map.type !== "array" || map.maxEntries !== 1 || off >= map.valueBytes) {
+      reject("bad-map", `invalid access to map value pointer, value_size=${map.valueBytes} off=${off}`, at);
+    }
+  });
+}
