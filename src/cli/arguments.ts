@@ -30,7 +30,9 @@ export function parseArguments<const T extends Options>(
     process.stdout.write(help);
     return null;
   } catch (cause) {
-    throw new UsageError(`${(cause as Error).message} (see 'bmc ${command} --help')`, { cause });
+    throw new UsageError(`${(cause as Error).message.replaceAll("\n", " ")} (see 'bmc ${command} --help')`, {
+      cause,
+    });
   }
 }
 

@@ -230,7 +230,7 @@ static long element(int cmd, int map, char *key_hex, char *value_hex, __u64 flag
 	memset(&attr, 0, sizeof(attr));
 	attr.map_fd = maps[map];
 	attr.key = (__u64)(unsigned long)key;
-	attr.value = (__u64)(unsigned long)(out ? out : value);
+	if (value_hex || out) attr.value = (__u64)(unsigned long)(out ? out : value);
 	attr.flags = flags;
 	return bpf(cmd, &attr) < 0 ? -errno : 0;
 }

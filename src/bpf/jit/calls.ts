@@ -143,7 +143,7 @@ function emitLoop(c: FunctionCode, slot: number, callback: Known | null): void {
   c.op("i64.const", BigInt(-ERRNO.E2BIG)).set(0);
   c.low(count).op("i32.const", MAX_LOOPS).op("i32.gt_u").op("br_if", 0);
   emitFrameCheck(c, slot);
-  // r1 counts down what is left, r4 (known to be 0) counts up.
+  // r4, now known to be 0, counts up to r1.
   c.low(count).setLow(count);
   c.op("loop");
   c.get(flags).set(0);

@@ -5,7 +5,7 @@
 import type { MapDef } from "../program.ts";
 import type { Runtime } from "../runtime.ts";
 import { roundUp8 } from "./define.ts";
-import { type ArrayLike, ERRNO, UPDATE, type ValueArea } from "./map.ts";
+import { type ArrayLike, ERRNO, UPDATE, updateKind, type ValueArea } from "./map.ts";
 import { copyValue, readValue } from "./value.ts";
 
 export class ArrayMap implements ArrayLike {
@@ -102,12 +102,10 @@ export class ArrayMap implements ArrayLike {
   }
 
   #refuse(index: number, flags: bigint): number {
-    const wantsLock = (flags & BigInt(UPDATE.lock)) !== 0n;
-    const rest = flags & ~BigInt(UPDATE.lock);
-    if (rest > BigInt(UPDATE.exist)) return -ERRNO.EINVAL;
-    if (wantsLock && this.def.spinLockOffset === undefined) return -ERRNO.EINVAL;
+    const update = updateKind(flags, this.def.spinLockOffset !== undefined);
+    if (!update) return -ERRNO.EINVAL;
     if (index >= this.def.maxEntries) return -ERRNO.E2BIG;
-    return rest === BigInt(UPDATE.noExist) ? -ERRNO.EEXIST : 0;
+    return update.kind === UPDATE.noExist ? -ERRNO.EEXIST : 0;
   }
 }
 

@@ -23,8 +23,8 @@ const ACCESS = MAP_FLAG.rdonly | MAP_FLAG.wronly | MAP_FLAG.rdonlyProg | MAP_FLA
 const USER_ACCESS = MAP_FLAG.rdonly | MAP_FLAG.wronly | MAP_FLAG.numaNode;
 const HASH_FLAGS = MAP_FLAG.numaNode | MAP_FLAG.zeroSeed | ACCESS;
 
-/** Linux MAX_BPF_STACK: a program must be able to hold a key. */
-export const MAX_KEY_BYTES = 512;
+/** Linux MAX_BPF_STACK: the limit of sockhash keys; those of hashes lost it in Linux 6.x. */
+const MAX_SOCKHASH_KEY_BYTES = 512;
 /** Linux KMALLOC_MAX_SIZE less an element's header. */
 const MAX_ELEMENT_BYTES = 4 * 1024 * 1024 - 48;
 /** Linux PCPU_MIN_UNIT_SIZE. */
@@ -74,11 +74,17 @@ export function mapProblem(def: MapDef): MapProblem | null {
   if (shape.key === "index" && def.keyBytes !== 4) {
     return bad(`key_size is ${def.keyBytes}; an index is 4 bytes`);
   }
-  if (def.keyBytes > MAX_KEY_BYTES) {
-    return bad(`key_size is ${def.keyBytes}; at most ${MAX_KEY_BYTES} fit a stack`, ERRNO.E2BIG);
+  if (def.type === "sockhash" && def.keyBytes > MAX_SOCKHASH_KEY_BYTES) {
+    return bad(`key_size is ${def.keyBytes}; at most ${MAX_SOCKHASH_KEY_BYTES} bytes`, ERRNO.E2BIG);
   }
   if (shape.valueBytes && !shape.valueBytes.includes(def.valueBytes)) {
     return bad(`value_size is ${def.valueBytes}; it must be ${shape.valueBytes.join(" or ")}`);
+  }
+  if (def.type === "lru_hash" && def.flags & MAP_FLAG.noPrealloc) {
+    return bad("BPF_F_NO_PREALLOC: an LRU map is always preallocated", ERRNO.ENOTSUPP);
+  }
+  for (const both of [MAP_FLAG.rdonly | MAP_FLAG.wronly, MAP_FLAG.rdonlyProg | MAP_FLAG.wronlyProg]) {
+    if ((def.flags & both) === both) return bad("map_flags ask for read-only and write-only at once");
   }
   if (def.flags & ~shape.flags) {
     return bad(`map_flags 0x${def.flags.toString(16)} has bits this type does not take`);
@@ -89,6 +95,7 @@ export function mapProblem(def: MapDef): MapProblem | null {
       ? INT_MAX
       : MAX_ELEMENT_BYTES - def.keyBytes;
   const rounded = shape.perCpu ? roundUp8(def.valueBytes) : def.valueBytes;
+  if (most < 1) return bad(`key_size is ${def.keyBytes}; at most ${MAX_ELEMENT_BYTES} bytes`, ERRNO.E2BIG);
   if (rounded > most) return bad(`value_size is ${def.valueBytes}; at most ${most} bytes`, ERRNO.E2BIG);
   if (def.spinLockOffset !== undefined) {
     if (shape.perCpu || shape.valueBytes || def.type === "lru_hash") {

@@ -25,7 +25,6 @@ export class ElementTable implements Reclaimer {
   count = 0;
   readonly #rt: Runtime;
   readonly #keyBytes: number;
-  readonly #valueSpanBytes: number;
   readonly #seed: number;
   readonly #mask: number;
   readonly #heads: Int32Array;
@@ -44,7 +43,6 @@ export class ElementTable implements Reclaimer {
   constructor(rt: Runtime, what: string, keyBytes: number, valueSpanBytes: number, maxEntries: number) {
     this.#rt = rt;
     this.#keyBytes = keyBytes;
-    this.#valueSpanBytes = valueSpanBytes;
     this.keySpanBytes = roundUp8(keyBytes);
     this.strideBytes = this.keySpanBytes + valueSpanBytes;
     this.capacity = maxEntries + SPARE;
@@ -100,14 +98,14 @@ export class ElementTable implements Reclaimer {
     return -1;
   }
 
-  /** An element with this key and a zeroed value, linked in; -1 when none is left. */
-  insert(keyPtr: number, hash: number): number {
+  /** An element with this key, linked in; -1 when none is left. Its value is what it was unless `zero`. */
+  insert(keyPtr: number, hash: number, zero: boolean): number {
     const element = this.#take();
     if (element < 0) return -1;
     const { bytes } = this.#rt.memory;
     const at = this.keyAddress(element);
     copyBytes(bytes, at, bytes, keyPtr, this.#keyBytes);
-    bytes.fill(0, at + this.keySpanBytes, at + this.keySpanBytes + this.#valueSpanBytes);
+    if (zero) bytes.fill(0, at + this.keySpanBytes, at + this.strideBytes);
     const head = hash & this.#mask;
     this.#hashes[element] = hash;
     this.#next[element] = this.#heads[head]!;

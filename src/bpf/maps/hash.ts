@@ -8,12 +8,8 @@ import type { Runtime } from "../runtime.ts";
 import { roundUp8 } from "./define.ts";
 import { ElementTable } from "./element-table.ts";
 import { LruList } from "./lru-list.ts";
-import { type BpfMap, ERRNO, UPDATE, type ValueArea } from "./map.ts";
+import { type BpfMap, ERRNO, UPDATE, updateKind, type ValueArea } from "./map.ts";
 import { copyValue, readValue } from "./value.ts";
-
-const EXIST = BigInt(UPDATE.exist);
-const NO_EXIST = BigInt(UPDATE.noExist);
-const LOCK = BigInt(UPDATE.lock);
 
 export class HashMap implements BpfMap {
   readonly def: MapDef;
@@ -100,20 +96,21 @@ export class HashMap implements BpfMap {
 
   /** @param allCpus `source` holds a value for every CPU (userspace); else just the current one's */
   #update(keyAt: number, source: Uint8Array, from: number, flags: bigint, allCpus: boolean): number {
-    const locked = (flags & LOCK) !== 0n;
-    const kind = flags & ~LOCK;
-    if (kind > EXIST || (locked && this.def.spinLockOffset === undefined)) return -ERRNO.EINVAL;
+    const update = updateKind(flags, this.def.spinLockOffset !== undefined);
+    if (!update) return -ERRNO.EINVAL;
     const table = this.#table;
     const hash = table.hash(keyAt);
     const old = table.find(keyAt, hash);
-    if (old >= 0 && kind === NO_EXIST) return -ERRNO.EEXIST;
-    if (old < 0 && kind === EXIST) return -ERRNO.ENOENT;
-    if (old >= 0 && (locked || this.def.type === "percpu_hash")) {
+    if (old >= 0 && update.kind === UPDATE.noExist) return -ERRNO.EEXIST;
+    if (old < 0 && update.kind === UPDATE.exist) return -ERRNO.ENOENT;
+    if (old >= 0 && (update.locked || this.def.type === "percpu_hash")) {
       this.#write(old, source, from, allCpus);
       return 0;
     }
     if (old < 0 && table.count >= this.def.maxEntries && !this.#evict()) return -ERRNO.E2BIG;
-    const element = table.insert(keyAt, hash);
+    // A whole value is about to be written over a plain element: only locks and other CPUs need zeros.
+    const isCovered = this.#cpus === 1 && this.def.spinLockOffset === undefined;
+    const element = table.insert(keyAt, hash, !isCovered);
     if (element < 0) return -ERRNO.ENOMEM;
     this.#write(element, source, from, allCpus);
     this.#lru?.add(element);

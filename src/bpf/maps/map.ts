@@ -26,6 +26,21 @@ export const ERRNO = {
 /** Flags of update (BPF_ANY, BPF_NOEXIST, BPF_EXIST). */
 export const UPDATE = { any: 0, noExist: 1, exist: 2, lock: 4 } as const;
 
+/** The flags of an update taken apart, or null when some mean nothing (-EINVAL). */
+export function updateKind(flags: bigint, hasLock: boolean): { kind: number; locked: boolean } | null {
+  if (flags > 6n) return null;
+  return UPDATE_KINDS[hasLock ? 1 : 0]![Number(flags)]!;
+}
+
+/** By whether the value has a lock, then by flags 0..6: made once, so that an update allocates nothing. */
+const UPDATE_KINDS = [false, true].map((hasLock) =>
+  [0, 1, 2, 3, 4, 5, 6].map((flags) => {
+    const kind = flags & 3;
+    const locked = (flags & UPDATE.lock) !== 0;
+    return kind === 3 || (locked && !hasLock) ? null : { kind, locked };
+  }),
+);
+
 /** Where a map's values lie: `count` of them, `strideBytes` apart, each `valueBytes` long. */
 export type ValueArea = {
   readonly base: number;

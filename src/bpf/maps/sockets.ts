@@ -167,7 +167,7 @@ export class SockHash extends SocketMapBase implements SocketMap {
     if (element < 0) {
       if (flags === BigInt(UPDATE.exist)) return -ERRNO.ENOENT;
       if (this.#table.count >= this.def.maxEntries) return -ERRNO.E2BIG;
-      element = this.#table.insert(at, hash);
+      element = this.#table.insert(at, hash, false);
     }
     this.#handles[element] = handle;
     return 0;

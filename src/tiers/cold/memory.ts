@@ -61,10 +61,13 @@ export class MemoryStore implements ColdStore {
    * The store keeps `next.value` itself: the caller hands it over and changes it no more.
    */
   update<T>(key: Key, change: (old: Item | null) => Change<T>): T {
-    const { next, result } = change(this.get(key));
+    const { next, result, stored } = change(this.get(key));
     if (next === "keep") return result;
     if (next === "delete") this.#lru.delete(key);
-    else this.#set(key, next);
+    else {
+      const cas = this.#set(key, next);
+      if (stored) stored(cas);
+    }
     return result;
   }
 
@@ -86,7 +89,7 @@ export class MemoryStore implements ColdStore {
     this.#lru.clear();
   }
 
-  #set(key: Key, next: NewItem): void {
+  #set(key: Key, next: NewItem): bigint {
     const { value, flags, expiresAtMs, marks, access } = next;
     const item = { value, flags, expiresAtMs, cas: next.cas ?? ++this.#lastCas, marks, access };
     const bytes = itemBytes(item, key);
@@ -96,6 +99,7 @@ export class MemoryStore implements ColdStore {
     // A store that lands already expired is a delete: it must not push live items out.
     if (expiresAtMs !== 0 && expiresAtMs <= this.#now()) this.#lru.delete(key);
     else this.#lru.set(key, item);
+    return item.cas;
   }
 }
 

@@ -31,7 +31,12 @@ export type Access = { fetched: boolean; atSeconds: number };
 export type NewItem = Omit<Item, "cas"> & { readonly cas?: bigint | undefined };
 
 /** What a read-modify-write decided: the item to store, or to delete or keep what is there. */
-export type Change<T> = { readonly next: NewItem | "delete" | "keep"; readonly result: T };
+export type Change<T> = {
+  readonly next: NewItem | "delete" | "keep";
+  readonly result: T;
+  /** Told the cas of the item once it is stored, before `update` answers. */
+  readonly stored?: ((cas: bigint) => void) | undefined;
+};
 
 export type MaybePromise<T> = T | Promise<T>;
 

@@ -1,26 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { assemble } from "../../../src/bpf/assembler.ts";
-import { decode } from "../../../src/bpf/codec.ts";
 import type { CompileInput } from "../../../src/bpf/engine.ts";
 import { compileProgram, emitModule, type JitOptions } from "../../../src/bpf/jit/compile.ts";
-import { checkProgram } from "../../../src/bpf/load-checks.ts";
-import { makeMap } from "../../../src/bpf/maps/create.ts";
-import { Runtime } from "../../../src/bpf/runtime.ts";
+import { inputOfText } from "./compile-input.ts";
 
-function inputOf(text: string, checked: boolean, rt = new Runtime()): CompileInput {
-  const assembled = assemble(text, { type: "xdp" });
-  if (!assembled.ok) throw new Error(assembled.errors[0].message);
-  const { bytecode, maps } = assembled.program;
-  const decoded = decode(bytecode);
-  if (!decoded.ok) throw new Error(decoded.error.message);
-  const check = checkProgram(decoded.slots, maps.length);
-  if (!check.ok) throw new Error(check.message);
-  const made = maps.map((def) => {
-    const map = makeMap(rt, def, rt.maps.length);
-    rt.maps.push(map);
-    return map;
-  });
-  return { slots: decoded.slots, functions: check.functions, maps: made, rt, checked };
+function inputOf(text: string, checked: boolean): CompileInput {
+  return inputOfText(text, { checked });
 }
 
 /** Runs a program that tail-calls itself; r0 is how often it could. */

@@ -1,9 +1,13 @@
-/** Prints a module the JIT made as readable text, so that snapshots show what a change does to the code. */
+/**
+ * Prints a module the JIT made as readable text, so that snapshots show what a change does to the code. The
+ * two entry points for the host are alike in every module and left out, unless `withEntries`.
+ */
 import { WASM_OPS, type WasmOp } from "../../../src/bpf/jit/wasm.ts";
 
 const NAME_OF_OPCODE = new Map<number, WasmOp>(
   (Object.keys(WASM_OPS) as WasmOp[]).map((name) => [WASM_OPS[name].code, name]),
 );
+const ENTRIES = ["run", "run64"];
 const SECTION = { import: 2, export: 7, code: 10 };
 /** Of FUNCTION_TYPE's functions. */
 const LOCALS = "r1 r2 r3 r4 r5 frame r0 r6 r7 r8 r9 r10 wide address word count next".split(" ");
@@ -48,7 +52,7 @@ class Reader {
   }
 }
 
-export function printModule(wasm: Uint8Array): string {
+export function printModule(wasm: Uint8Array, withEntries = false): string {
   const reader = new Reader(wasm);
   reader.at = 8;
   let imports: string[] = [];
@@ -70,7 +74,9 @@ export function printModule(wasm: Uint8Array): string {
       const nameOf = (index: number) => imports[index] ?? names.get(index) ?? `f${index}`;
       let index = imports.length;
       reader.vector(() => {
-        lines.push(`(func ${nameOf(index++)}`, ...readBody(reader, nameOf), ")");
+        const name = nameOf(index++);
+        const body = readBody(reader, nameOf);
+        if (withEntries || !ENTRIES.includes(name)) lines.push(`(func ${name}`, ...body, ")");
       });
     }
     reader.at = end;

@@ -1,0 +1,97 @@
+/** `bmc serve`: the service as a process. Settings from flags, environment and files; ends on a signal. */
+import { pino } from "pino";
+import { type Config, environmentLayer, fromText, type Layer, resolveConfig, setPath } from "../config.ts";
+import { parseArguments } from "./arguments.ts";
+import { configPath, readJson } from "./config-files.ts";
+import { UsageError } from "./exit.ts";
+import { Service } from "./service.ts";
+
+/** A flag is another name for one setting. */
+const FLAGS = {
+  host: { section: "server", key: "host", hint: "address to bind" },
+  port: { section: "server", key: "port", hint: "0 takes a free one" },
+  offload: { section: "offload", key: "mode", hint: "on, or off: the same server with no program attached" },
+  engine: { section: "offload", key: "engine", hint: "jit or interpreter" },
+  program: { section: "offload", key: "program", hint: "object file with the sk_skb pair to attach" },
+  profile: { section: "costs", key: "profile", hint: "whose costs to charge: a name in config/profiles" },
+  "costs-scale": { section: "costs", key: "scale", hint: "0 injects no delay, 1 as modelled" },
+  admission: { section: "hot", key: "admission", hint: "second-request, always or never" },
+  "hot-entries": { section: "hot", key: "entries", hint: "slots of the hot tier" },
+  "fill-race": { section: "hot", key: "fillRace", hint: "safe, or unsafe: skips the generation check" },
+  "log-level": { section: "log", key: "level", hint: "of the log on stderr" },
+} as const satisfies Readonly<Record<string, { section: string; key: string; hint: string }>>;
+type Flag = keyof typeof FLAGS;
+
+const HELP = `usage: bmc serve [flags]
+
+${Object.entries(FLAGS)
+  .map(([flag, { section, key, hint }]) => `  --${flag.padEnd(13)} ${`${section}.${key}`.padEnd(20)} ${hint}`)
+  .join("\n")}
+  --config FILE   a JSON file shaped like config/default.json
+
+Settings rise from config/default.json over --config and the environment (BMC_SERVER_PORT for
+server.port) to flags. SIGTERM and SIGINT end it: what is in flight is finished.
+`;
+
+export async function run(argv: string[]): Promise<number> {
+  const options = Object.fromEntries([...Object.keys(FLAGS), "config"].map((f) => [f, { type: "string" }]));
+  const parsed = parseArguments("serve", HELP, argv, options as Record<string, { type: "string" }>);
+  if (parsed === null) return 0;
+  if (parsed.positionals.length > 0) {
+    throw new UsageError(`unexpected argument '${parsed.positionals[0]}' (see 'bmc serve --help')`);
+  }
+  const config = serveConfig(parsed.values as Partial<Record<Flag | "config", string>>, process.env);
+  const logger = pino({ level: config.log.level }, pino.destination({ fd: 2, sync: true }));
+  const service = new Service(config, { logger });
+  const { url } = await service.listen();
+  process.stdout.write(banner(service, url));
+
+  const signal = await new Promise<string>((resolve) => {
+    for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
+  });
+  logger.info({ signal }, "stopping: finishing what is in flight");
+  await service.close();
+  return 0;
+}
+
+/** @throws ConfigError, UsageError */
+export function serveConfig(
+  flags: Partial<Record<Flag | "config", string>>,
+  env: Readonly<Record<string, string | undefined>>,
+): Config {
+  const layers: Layer[] = [{ name: "config/default.json", values: readJson(configPath("default.json")) }];
+  if (flags.config !== undefined) layers.push({ name: flags.config, values: readJson(flags.config) });
+  layers.push(environmentLayer(env));
+  for (const [flag, { section, key }] of Object.entries(FLAGS)) {
+    const given = flags[flag as Flag];
+    if (given === undefined) continue;
+    const values = {};
+    setPath(values, [section, key], fromText(section, key, given));
+    layers.push({ name: `--${flag}`, values });
+  }
+  return resolveConfig(layers);
+}
+
+function banner({ config, machine, hook, objectPath }: Service, url: string): string {
+  const lines = [`bmc serving ${url}`];
+  if (machine === null || hook === null) lines.push("  offload   off: no program attached");
+  else {
+    for (const program of machine.programs) {
+      const { name, bytecode, attach } = program.program;
+      lines.push(
+        `  attached  ${name} at sk_skb/${attach}, engine ${program.engine}, ${bytecode.length / 8} instructions`,
+      );
+    }
+    const { entries, memoryBytes } = machine.hot;
+    lines.push(`  object    ${objectPath}`);
+    lines.push(
+      `  hot tier  ${entries} entries x ${memoryBytes / entries} B = ${memoryBytes} bytes, admission ${config.hot.admission}`,
+    );
+  }
+  lines.push(
+    `  cold tier lru-cache, ${config.cold.maxBytes} bytes, ${config.cold.maxEntries} entries at most`,
+  );
+  lines.push(`  costs     profile ${config.costs.profile}, scale ${config.costs.scale}`);
+  lines.push(`  metrics   ${url}/metrics`);
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,197 @@
+/**
+ * The service put together: tiers, machine, hook, HTTP server, metrics. The one place that knows all of
+ * them; `bmc serve` starts it, tests start it in their own process.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import type { FastifyInstance } from "fastify";
+import type { Logger } from "pino";
+import { parseObject } from "../bpf/elf/object.ts";
+import { LoadError } from "../bpf/load-error.ts";
+import type { ProgramObject } from "../bpf/program.ts";
+import type { Config } from "../config.ts";
+import { ConfigError } from "../config.ts";
+import { Injector } from "../costs/injector.ts";
+import { Meter } from "../hooks/meter.ts";
+import { StreamPrograms } from "../hooks/stream-programs.ts";
+import { TcpStreamHook } from "../hooks/tcp-stream.ts";
+import { createApp } from "../http/app.ts";
+import { hookFamilies } from "../metrics/hook-families.ts";
+import { HotCounters } from "../metrics/hot-counters.ts";
+import { createRegistry } from "../metrics/registry.ts";
+import { servingFamilies } from "../metrics/serving-families.ts";
+import { ServingStats } from "../metrics/serving-stats.ts";
+import { MemoryStore } from "../tiers/cold/memory.ts";
+import type { ColdStore } from "../tiers/cold/store.ts";
+import { CROSSING_INDEX } from "../tiers/crossing.ts";
+import { Admission } from "../tiers/hot/admission.ts";
+import { HotMachine } from "../tiers/hot/machine.ts";
+import { TieredCache } from "../tiers/tiered-cache.ts";
+import { configPath, loadProfile } from "./config-files.ts";
+import { Refusal } from "./exit.ts";
+
+/** What http_kv.h writes into every hot answer. */
+const PROGRAM_KEEP_ALIVE_SECONDS = 72;
+const CLOSE_POLL_MS = 20;
+
+export type ServiceParts = {
+  readonly logger: Logger;
+  /** Default: lru-cache in memory, bounded as configured. */
+  readonly cold?: ColdStore;
+};
+
+export class Service {
+  readonly config: Config;
+  readonly cache: TieredCache;
+  readonly machine: HotMachine | null;
+  readonly hook: TcpStreamHook | null;
+  readonly stats = new ServingStats();
+  readonly meter: Meter;
+  readonly app: FastifyInstance;
+  readonly objectPath: string;
+  #closing = false;
+
+  /** @throws ConfigError, Refusal */
+  constructor(config: Config, { logger, cold }: ServiceParts) {
+    this.config = config;
+    const nowNs = () => performance.now() * 1e6;
+    const profile = loadProfile(config.costs.profile);
+    const injector = new Injector({ scale: config.costs.scale, nowNs });
+    if (config.costs.scale > 0) injector.calibrate();
+    this.meter = new Meter(profile, injector, this.stats);
+    this.objectPath = config.offload.program ?? shippedObject("http_kv.bpf.o");
+
+    let programs: StreamPrograms | null = null;
+    let machine: HotMachine | null = null;
+    if (config.offload.mode === "on") {
+      requireProgramsKeepAlive(config);
+      const object = readObject(this.objectPath);
+      try {
+        machine = new HotMachine({
+          entries: config.hot.entries,
+          engine: config.offload.engine,
+          fillRace: config.hot.fillRace,
+        });
+        programs = new StreamPrograms(machine, object);
+      } catch (error) {
+        if (error instanceof LoadError) throw new Refusal(`${this.objectPath}: ${oneLine(error.message)}`);
+        throw error;
+      }
+    }
+    this.machine = machine;
+    const store = cold ?? new MemoryStore(config.cold);
+    const { admission, admissionWindowMs } = config.hot;
+    this.cache = new TieredCache(store, machine?.hot ?? null, new Admission(admission, admissionWindowMs));
+    this.hook =
+      programs &&
+      new TcpStreamHook({
+        programs,
+        meter: this.meter,
+        nowNs,
+        splitTimeoutMs: config.offload.splitTimeoutMs,
+        onFault: (fault) => logger.error({ fault }, "program failed and was detached; serving in userspace"),
+      });
+
+    const counters = machine && new HotCounters(machine);
+    const registry = createRegistry([
+      ...servingFamilies(this.stats, this.cache, injector, counters),
+      ...(counters?.families() ?? []),
+      ...(this.hook ? hookFamilies(this.hook) : []),
+    ]);
+    const unhooked = { why: CROSSING_INDEX["no-program"], hookRuns: 0, instructions: 0 };
+    const hook = this.hook;
+    this.app = createApp({
+      cache: this.cache,
+      meter: this.meter,
+      nowNs,
+      crossing: hook ? (response) => hook.takeNote(response) : () => unhooked,
+      metrics: registry,
+      notReady: () => (this.#closing ? "shutting down" : null),
+      closing: () => this.#closing,
+      onError: (error) => logger.error({ err: error }, "request failed"),
+      ...config.server,
+    });
+  }
+
+  /** @throws Refusal when the address cannot be bound */
+  async listen(): Promise<{ readonly url: string; readonly port: number }> {
+    await this.app.ready();
+    const { host, port, timeoutCheckMs } = this.config.server;
+    const { server } = this.app;
+    this.hook?.attach(server, timeoutCheckMs);
+    await new Promise<void>((resolve, reject) => {
+      const fail = (error: NodeJS.ErrnoException) => {
+        reject(
+          new Refusal(`cannot listen on ${host}:${port}: ${error.code ?? error.message}`, { cause: error }),
+        );
+      };
+      server.once("error", fail);
+      server.listen({ host, port }, () => {
+        server.removeListener("error", fail);
+        resolve();
+      });
+    });
+    const address = server.address() as AddressInfo;
+    const shown = address.family === "IPv6" ? `[${address.address}]` : address.address;
+    return { url: `http://${shown}:${address.port}`, port: address.port };
+  }
+
+  /** Stops accepting, lets what is in flight finish until the deadline, and closes the tiers. */
+  async close(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    const { server } = this.app;
+    // From now on every answer comes from userspace, which says `Connection: close`.
+    this.hook?.detach();
+    this.hook?.stop();
+    await new Promise<void>((resolve) => {
+      const poll = setInterval(() => {
+        this.hook?.closeIdle();
+        server.closeIdleConnections();
+      }, CLOSE_POLL_MS);
+      const deadline = setTimeout(() => {
+        this.hook?.destroyAll();
+        server.closeAllConnections();
+      }, this.config.server.shutdownDeadlineMs);
+      server.close(() => {
+        clearInterval(poll);
+        clearTimeout(deadline);
+        resolve();
+      });
+      this.hook?.closeIdle();
+    });
+    await this.app.close();
+    await this.cache.cold.close();
+  }
+}
+
+/** A program's reply ends with a fixed Keep-Alive field: it must not tell clients another time than we keep. */
+function requireProgramsKeepAlive({ server, offload }: Config): void {
+  if (offload.program !== null) return;
+  if (Math.floor(server.keepAliveTimeoutMs / 1000) === PROGRAM_KEEP_ALIVE_SECONDS) return;
+  throw new ConfigError(
+    `config: server.keepAliveTimeoutMs is ${server.keepAliveTimeoutMs}; allowed with offload on: ${PROGRAM_KEEP_ALIVE_SECONDS}000 to ${PROGRAM_KEEP_ALIVE_SECONDS}999, which the program tells clients`,
+  );
+}
+
+/** Absolute path of an object built from src/programs, as shipped. */
+export function shippedObject(name: string): string {
+  return configPath("..", "src", "programs", name);
+}
+
+function readObject(path: string): ProgramObject {
+  if (!existsSync(path)) throw new Refusal(`cannot read ${path}: no such file`);
+  let bytes: Uint8Array;
+  try {
+    bytes = readFileSync(path);
+  } catch (cause) {
+    throw new Refusal(`cannot read ${path}: ${(cause as NodeJS.ErrnoException).code ?? cause}`, { cause });
+  }
+  const parsed = parseObject(bytes);
+  if (!parsed.ok) throw new Refusal(`${path}: ${oneLine(parsed.error.message)}`);
+  return parsed.object;
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, " ");
+}

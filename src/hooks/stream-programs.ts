@@ -1,0 +1,133 @@
+/**
+ * The sk_skb pair at work on one packet buffer: the parser says where a message ends, the verdict what
+ * becomes of it. All connections take turns with the same buffer; nothing is allocated per message.
+ */
+import { SK_ACTION } from "../bpf/context.ts";
+import type { Fault } from "../bpf/fault.ts";
+import type { LoadedProgram } from "../bpf/kernel.ts";
+import type { ArrayLike } from "../bpf/maps/map.ts";
+import type { SocketMap } from "../bpf/maps/sockets.ts";
+import type { PacketBuffer } from "../bpf/packet-buffer.ts";
+import type { ProgramObject } from "../bpf/program.ts";
+import type { Runtime } from "../bpf/runtime.ts";
+import type { HotMachine } from "../tiers/hot/machine.ts";
+import { RUN_INFO_WORD } from "../tiers/hot/run-info.ts";
+import { HttpDate } from "./http-date.ts";
+import { AF_INET, type SocketIdentity } from "./socket-key.ts";
+
+/** Bytes of a message a program gets to see: no head it frames is longer (http_kv.h, HEAD_MAX). */
+export const VISIBLE_BYTES = 4_104;
+/** The longest reply: its head and a value of HOT_VALUE_MAX bytes. */
+const REPLY_ROOM = 2_048;
+
+/** Byte offsets in struct __sk_buff (bpf/context.ts). */
+const SKB = { family: 88, remoteIp4: 92, remoteIp6: 100, remotePort: 132, localPort: 136 } as const;
+
+/** What became of a message. */
+export const FATE = { pass: 0, reply: 1, drop: 2 } as const;
+export type Fate = (typeof FATE)[keyof typeof FATE];
+
+/** Something that keeps an object from being attached: told to the user in one line. */
+export class AttachError extends Error {
+  readonly exitCode = 1;
+}
+
+export class StreamPrograms {
+  readonly parser: LoadedProgram;
+  readonly verdict: LoadedProgram;
+  readonly packet: PacketBuffer;
+  readonly date: HttpDate | null;
+  readonly #rt: Runtime;
+  readonly #sockets: SocketMap | null;
+  readonly #runInfo: number;
+
+  /** @throws AttachError, LoadError */
+  constructor(machine: HotMachine, object: ProgramObject) {
+    const of = (attach: string) => {
+      const program = object.programs.find((p) => p.type === "sk_skb" && p.attach === attach);
+      if (program) return program;
+      const has = object.programs.map((p) => `${p.name} (${p.section})`).join(", ") || "none";
+      throw new AttachError(`the object has no sk_skb/${attach} program to attach; it has: ${has}`);
+    };
+    const parser = of("stream_parser");
+    const verdict = of("stream_verdict");
+    const { kernel } = machine;
+    this.#rt = kernel.rt;
+    this.packet = kernel.createPacketBuffer("sk_skb", { roomBytes: VISIBLE_BYTES + REPLY_ROOM });
+    this.parser = machine.load(parser);
+    this.verdict = machine.load(verdict);
+    const sockets = object.maps.find((map) => map.type === "sockhash");
+    this.#sockets = sockets ? (machine.map(sockets.name, object) as SocketMap | null) : null;
+    this.#runInfo = addressOf(machine, "run_info");
+    const date = addressOf(machine, "http_date");
+    this.date = date === 0 ? null : new HttpDate(this.#rt.memory, date);
+  }
+
+  /** The fault that ended the pair's service, or null. */
+  get fault(): Fault | null {
+    return this.parser.fault ?? this.verdict.fault;
+  }
+
+  /** Instructions both have executed since they were loaded. */
+  get instructions(): number {
+    return this.parser.stats.instructions + this.verdict.stats.instructions;
+  }
+
+  addSocket(identity: SocketIdentity, handle: number): void {
+    this.#sockets?.setHandle(identity.key, handle);
+  }
+
+  removeSocket(identity: SocketIdentity): void {
+    this.#sockets?.remove(identity.key);
+  }
+
+  /**
+   * Puts the stream's bytes from `offset` on into the packet and runs the parser.
+   * @returns the message's length, which may exceed what is there; 0 when more bytes are needed to tell;
+   * negative when it gives the connection up, or faulted
+   */
+  frame(chunk: Uint8Array, offset: number, identity: SocketIdentity): number {
+    const left = chunk.length - offset;
+    this.packet.reset(chunk, offset, Math.min(left, VISIBLE_BYTES));
+    this.#identify(identity);
+    return this.parser.run(this.packet.ctxAddress);
+  }
+
+  /** Runs the verdict on the message just framed, of which `bytes` are there. */
+  judge(bytes: number, handle: number): Fate {
+    const { packet } = this;
+    if (bytes < packet.dataEnd - packet.data) {
+      packet.dataEnd = packet.data + bytes;
+      packet.syncContext();
+    }
+    const action = this.verdict.run(packet.ctxAddress);
+    if (this.verdict.fault !== null) return FATE.pass;
+    if (this.#rt.redirectTarget === handle && action === SK_ACTION.pass) return FATE.reply;
+    return action === SK_ACTION.drop ? FATE.drop : FATE.pass;
+  }
+
+  /** Why the last run decided as it did; 0 from programs that do not say. */
+  get reason(): number {
+    return this.#runInfo === 0 ? 0 : this.#rt.memory.words[(this.#runInfo >> 2) + RUN_INFO_WORD.reason]!;
+  }
+
+  /** The kernel's whole memory; the reply lies at packet.data .. packet.dataEnd. */
+  get memoryBytes(): Uint8Array {
+    return this.#rt.memory.bytes;
+  }
+
+  #identify({ family, words: key }: SocketIdentity): void {
+    const { words } = this.#rt.memory;
+    const ctx = this.packet.ctxAddress;
+    words[(ctx + SKB.family) >> 2] = family;
+    if (family === AF_INET) words[(ctx + SKB.remoteIp4) >> 2] = key[3]!;
+    else for (let i = 0; i < 4; i++) words[((ctx + SKB.remoteIp6) >> 2) + i] = key[i]!;
+    words[(ctx + SKB.remotePort) >> 2] = key[4]!;
+    words[(ctx + SKB.localPort) >> 2] = key[5]!;
+  }
+}
+
+function addressOf(machine: HotMachine, name: string): number {
+  const map = machine.map(name);
+  return map === null ? 0 : (map as ArrayLike).baseAddress;
+}

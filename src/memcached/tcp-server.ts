@@ -1,0 +1,202 @@
+/**
+ * memcached over TCP. Commands that arrived together are answered in one write; a client that does not
+ * read is not read from: past a high-water mark of unsent replies its commands wait, unparsed, in the
+ * chunk they came in. One slab of reply bytes serves all connections (reply.ts).
+ */
+import { createServer, type Server, type Socket } from "node:net";
+import { COMMANDS } from "./commands.ts";
+import type { Engine } from "./engine.ts";
+import { ReplyBuffer, text } from "./reply.ts";
+import { Session, type SessionHost } from "./session.ts";
+import { BINARY_REQUEST } from "./udp-server.ts";
+
+/** Unsent reply bytes at which parsing stops until the socket has drained. */
+const HIGH_WATER_BYTES = 1_048_576;
+/** Input kept for a connection whose command waits for the cold tier. */
+const HELD_MAX_BYTES = 65_536;
+const TOO_MANY = text("ERROR Too many open connections\r\n");
+
+export type TcpLimits = {
+  readonly maxConnections: number;
+  /** A connection silent for so long is closed; 0 = never, as memcached. */
+  readonly idleTimeoutMs: number;
+};
+
+/** Sees a connection's bytes on the wire side of the server, in order. It may not change them. */
+export interface SegmentHook {
+  ingress(chunk: Buffer, socket: Socket): void;
+  egress(chunk: Uint8Array, socket: Socket): void;
+}
+
+export class TcpServer {
+  readonly server: Server;
+  readonly #engine: Engine;
+  readonly #limits: TcpLimits;
+  readonly #reply = new ReplyBuffer();
+  readonly #connections = new Set<Connection>();
+  hook: SegmentHook | null = null;
+
+  constructor(engine: Engine, limits: TcpLimits) {
+    this.#engine = engine;
+    this.#limits = limits;
+    this.server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => this.accept(socket));
+  }
+
+  listen(host: string, port: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.server.once("error", reject);
+      this.server.listen({ host, port }, () => {
+        this.server.off("error", reject);
+        resolve();
+      });
+    });
+  }
+
+  close(): Promise<void> {
+    for (const connection of this.#connections) connection.destroy();
+    return new Promise((resolve) => this.server.close(() => resolve()));
+  }
+
+  /** Any duplex socket will do: the sk_skb hook hands over streams of its own. */
+  accept(socket: Socket): void {
+    const { counters } = this.#engine;
+    if (this.#connections.size >= this.#limits.maxConnections) {
+      counters.rejected_connections++;
+      socket.on("error", () => undefined);
+      socket.end(TOO_MANY);
+      return;
+    }
+    counters.total_connections++;
+    counters.curr_connections++;
+    const connection = new Connection(this.#engine, this, this.#reply, socket);
+    this.#connections.add(connection);
+    if (this.#limits.idleTimeoutMs > 0) {
+      socket.setTimeout(this.#limits.idleTimeoutMs, () => socket.destroy());
+    }
+    socket.once("close", () => {
+      counters.curr_connections--;
+      this.#connections.delete(connection);
+    });
+  }
+}
+
+class Connection implements SessionHost {
+  readonly reply: ReplyBuffer;
+  readonly #engine: Engine;
+  readonly #server: TcpServer;
+  readonly #socket: Socket;
+  readonly #session: Session;
+  #isFirstByte = true;
+  #draining = false;
+  #inputEnded = false;
+
+  constructor(engine: Engine, server: TcpServer, reply: ReplyBuffer, socket: Socket) {
+    this.#engine = engine;
+    this.#server = server;
+    this.reply = reply;
+    this.#socket = socket;
+    this.#session = new Session(engine, this, COMMANDS);
+    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
+    socket.on("drain", () => this.#drained());
+    // What came before the client's FIN is still answered.
+    socket.on("end", () => {
+      this.#inputEnded = true;
+      this.#flush();
+    });
+    // A client that vanishes ends in "close"; there is nobody left to tell.
+    socket.on("error", () => undefined);
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  commandDone(): void {
+    if (this.reply.length >= HIGH_WATER_BYTES) this.#session.parser.pause();
+  }
+
+  settled(): void {
+    this.#flush();
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#engine.counters.bytes_read += chunk.length;
+    this.#server.hook?.ingress(chunk, this.#socket);
+    if (this.#isFirstByte) {
+      this.#isFirstByte = false;
+      // A binary-protocol client would wait for an answer for ever.
+      if (chunk[0] === BINARY_REQUEST) {
+        this.destroy();
+        return;
+      }
+    }
+    this.#session.parser.feed(chunk);
+    this.#flush();
+  }
+
+  #drained(): void {
+    if (!this.#draining) return;
+    this.#draining = false;
+    this.#session.parser.resume();
+    this.#flush();
+  }
+
+  /** Sends what there is, and goes on with commands held back if the socket took it. */
+  #flush(): void {
+    const { parser } = this.#session;
+    const socket = this.#socket;
+    for (;;) {
+      this.#write();
+      if (parser.isClosed) {
+        this.#end();
+        return;
+      }
+      if (socket.writableLength >= HIGH_WATER_BYTES) {
+        this.#draining = true;
+        parser.pause();
+        socket.pause();
+        return;
+      }
+      if (!parser.isPaused) break;
+      parser.resume();
+    }
+    if (parser.isWaiting) {
+      if (parser.heldBytes >= HELD_MAX_BYTES) socket.pause();
+    } else if (this.#inputEnded) socket.end();
+    else if (socket.isPaused()) socket.resume();
+  }
+
+  #end(): void {
+    this.#socket.end();
+    // Whatever still comes is not read: a client that never stops sending must not hold the socket.
+    this.#socket.resume();
+    this.#socket.destroySoon();
+  }
+
+  #write(): void {
+    const { reply } = this;
+    const bytes = reply.length;
+    if (bytes === 0) return;
+    if (this.#socket.destroyed) {
+      reply.reset(true);
+      return;
+    }
+    const socket = this.#socket;
+    this.#engine.counters.bytes_written += bytes;
+    const { hook } = this.#server;
+    const single = reply.single();
+    if (single !== null) {
+      hook?.egress(single, socket);
+      socket.write(single);
+    } else {
+      socket.cork();
+      for (const piece of reply.pieces()) {
+        hook?.egress(piece, socket);
+        socket.write(piece);
+      }
+      socket.uncork();
+    }
+    // A write that went out at once leaves nothing behind, and the slab is ours again.
+    reply.reset(socket.writableLength === 0);
+  }
+}

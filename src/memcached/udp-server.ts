@@ -1,0 +1,162 @@
+/**
+ * memcached over UDP: one datagram is one or more whole commands, each answered by one message of as many
+ * datagrams as it takes. What does not end in its datagram is dropped, never joined with the next one's.
+ * A command that waits for the cold tier keeps its own session, so requests may overtake one another.
+ */
+import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { COMMANDS } from "./commands.ts";
+import type { Engine } from "./engine.ts";
+import { ReplyBuffer } from "./reply.ts";
+import { Session, type SessionHost } from "./session.ts";
+import { DATAGRAM_MAX_BYTES, FRAME_BYTES, PAYLOAD_MAX_BYTES, requestId, writeFrame } from "./udp-frame.ts";
+
+/** Requests waiting for the cold tier at a time; more are dropped, as a full socket buffer would. */
+const WAITING_MAX = 1_024;
+/** First byte of the binary protocol, which is not spoken here. */
+export const BINARY_REQUEST = 0x80;
+
+/** Who sees datagrams on the wire side of the server (hooks/datagram.ts). Payloads only, frame included. */
+export interface DatagramHook {
+  /** @returns true to hand the datagram to the server; false when it was answered or dropped */
+  ingress(datagram: Buffer, from: RemoteInfo): boolean;
+  /** Sees each reply before it leaves; may change nothing. @returns false to drop it */
+  egress(datagram: Buffer, length: number, to: RemoteInfo): boolean;
+}
+
+export class UdpServer {
+  readonly #engine: Engine;
+  readonly #socket: Socket;
+  readonly #reply = new ReplyBuffer();
+  readonly #idle: DatagramConversation[] = [];
+  #waiting = 0;
+  #frame = Buffer.alloc(DATAGRAM_MAX_BYTES);
+  hook: DatagramHook | null = null;
+
+  constructor(engine: Engine, family: "udp4" | "udp6") {
+    this.#engine = engine;
+    // Replies go to numeric addresses only: answering at once spares each send a trip through nextTick.
+    const lookup = (address: string, _family: unknown, done: LookupDone): void =>
+      done(null, address, family === "udp4" ? 4 : 6);
+    this.#socket = createSocket({ type: family, lookup: lookup as never });
+    this.#socket.on("message", (datagram, from) => this.#receive(datagram, from));
+    // A client that is gone (ICMP port unreachable) is no fault of ours.
+    this.#socket.on("error", () => undefined);
+  }
+
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  bind(address: string, port: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#socket.once("error", reject);
+      this.#socket.bind({ address, port, exclusive: true }, () => {
+        this.#socket.off("error", reject);
+        resolve();
+      });
+    });
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve) => this.#socket.close(() => resolve()));
+  }
+
+  #receive(datagram: Buffer, from: RemoteInfo): void {
+    const { counters } = this.#engine;
+    counters.bytes_read += datagram.length;
+    if (this.hook !== null && !this.hook.ingress(datagram, from)) return;
+    const id = requestId(datagram);
+    if (id < 0 || datagram[FRAME_BYTES] === BINARY_REQUEST || this.#waiting >= WAITING_MAX) {
+      counters.udp_dropped++;
+      return;
+    }
+    counters.udp_requests++;
+    const conversation = this.#idle.pop() ?? new DatagramConversation(this.#engine, this, this.#reply);
+    if (conversation.take(datagram, id, from)) this.#idle.push(conversation);
+    else this.#waiting++;
+  }
+
+  /** A conversation that had waited is free again. */
+  release(conversation: DatagramConversation): void {
+    this.#waiting--;
+    this.#idle.push(conversation);
+  }
+
+  /** Sends what the reply buffer holds as one message. */
+  send(id: number, to: RemoteInfo): void {
+    const reply = this.#reply;
+    const bytes = reply.length;
+    if (bytes === 0) return;
+    const total = Math.ceil(bytes / PAYLOAD_MAX_BYTES);
+    let sequence = 0;
+    let filled = FRAME_BYTES;
+    for (const piece of reply.pieces()) {
+      for (let at = 0; at < piece.length; ) {
+        const take = Math.min(DATAGRAM_MAX_BYTES - filled, piece.length - at);
+        this.#frame.set(at === 0 && take === piece.length ? piece : piece.subarray(at, at + take), filled);
+        at += take;
+        filled += take;
+        if (filled === DATAGRAM_MAX_BYTES) {
+          this.#sendFrame(id, sequence++, total, filled, to);
+          filled = FRAME_BYTES;
+        }
+      }
+    }
+    if (filled > FRAME_BYTES) this.#sendFrame(id, sequence, total, filled, to);
+    reply.reset(true);
+  }
+
+  /** A datagram as it is, from a hook that answered on the wire side of the server. */
+  transmit(datagram: Buffer, to: RemoteInfo): void {
+    this.#engine.counters.bytes_written += datagram.length;
+    this.#socket.send(datagram, to.port, to.address);
+  }
+
+  #sendFrame(id: number, sequence: number, total: number, length: number, to: RemoteInfo): void {
+    writeFrame(this.#frame, id, sequence, total);
+    if (this.hook !== null && !this.hook.egress(this.#frame, length, to)) return;
+    this.#engine.counters.bytes_written += length;
+    this.#socket.send(this.#frame, 0, length, to.port, to.address);
+    // Sent at once unless the socket's buffer is full; only then somebody still holds the bytes.
+    if (this.#socket.getSendQueueCount() > 0) this.#frame = Buffer.alloc(DATAGRAM_MAX_BYTES);
+  }
+}
+
+type LookupDone = (error: Error | null, address: string, family: number) => void;
+
+/** The session of the datagram under way. */
+class DatagramConversation implements SessionHost {
+  readonly reply: ReplyBuffer;
+  readonly #server: UdpServer;
+  readonly #session: Session;
+  #id = 0;
+  #from: RemoteInfo = { address: "", family: "IPv4", port: 0, size: 0 };
+
+  constructor(engine: Engine, server: UdpServer, reply: ReplyBuffer) {
+    this.reply = reply;
+    this.#server = server;
+    this.#session = new Session(engine, this, COMMANDS);
+  }
+
+  /** @returns false while a command of it waits */
+  take(datagram: Buffer, id: number, from: RemoteInfo): boolean {
+    this.#id = id;
+    this.#from = from;
+    const { parser } = this.#session;
+    parser.feed(datagram.subarray(FRAME_BYTES));
+    if (parser.isWaiting) return false;
+    parser.reset();
+    return true;
+  }
+
+  commandDone(): void {
+    this.#server.send(this.#id, this.#from);
+  }
+
+  settled(): void {
+    const { parser } = this.#session;
+    if (parser.isWaiting) return;
+    parser.reset();
+    this.#server.release(this);
+  }
+}

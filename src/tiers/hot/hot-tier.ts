@@ -1,0 +1,174 @@
+/**
+ * The hot tier's control plane: userspace's hand in the map that programs serve from. Coherence rests on
+ * two words of each entry. `generation` changes with every write of a key in the slot; `writers` counts
+ * writes under way. A reader notes the generation before it asks the cold tier, and its fill is dropped
+ * unless the generation is the same and no write is under way: however late the cold answer comes, an old
+ * value never enters after a write was acknowledged.
+ *
+ * Programs run to their end on this thread, so userspace needs no lock word here; a program that also
+ * fills (tc egress) takes it because real kernels run it in parallel.
+ */
+import type { ArrayLike } from "../../bpf/maps/map.ts";
+import type { LinearMemory } from "../../bpf/memory.ts";
+import type { Item, Key } from "../cold/store.ts";
+import { fnv1a, HOT_ENTRY, HOT_ENTRY_BYTES, HOT_KEY_MAX, HOT_VALUE_MAX, STATE_VALID } from "./layout.ts";
+
+/** Why a fill did not happen. */
+export const REJECTIONS = ["not-admitted", "too-big", "key-too-long", "raced", "expired"] as const;
+export type Rejection = (typeof REJECTIONS)[number];
+/** `not-admitted`, `too-big` and `key-too-long` are also why the next request crosses. */
+export type FillResult = "stored" | Rejection;
+
+export const FILL_RACE = ["safe", "unsafe"] as const;
+export type FillRace = (typeof FILL_RACE)[number];
+
+export class HotTier {
+  readonly entries: number;
+  /** Entries times value size: what the map takes. */
+  readonly memoryBytes: number;
+  readonly #memory: LinearMemory;
+  readonly #base: number;
+  readonly #stride: number;
+  readonly #clockNs: () => bigint;
+  readonly #checksGeneration: boolean;
+  fills = 0;
+  invalidations = 0;
+  /** Fills that replaced another live key. */
+  collisions = 0;
+  readonly rejected: Record<Rejection, number> = {
+    "not-admitted": 0,
+    "too-big": 0,
+    "key-too-long": 0,
+    raced: 0,
+    expired: 0,
+  };
+
+  /** @param clockNs the kernel's own clock: what bpf_ktime_get_ns tells programs */
+  constructor(map: ArrayLike, memory: LinearMemory, clockNs: () => bigint, fillRace: FillRace = "safe") {
+    if (map.def.valueBytes !== HOT_ENTRY_BYTES) {
+      throw new RangeError(
+        `map ${map.def.name} has values of ${map.def.valueBytes} bytes; the hot tier's entries have ${HOT_ENTRY_BYTES}`,
+      );
+    }
+    this.entries = map.def.maxEntries;
+    this.memoryBytes = map.memoryBytes;
+    this.#memory = memory;
+    this.#base = map.baseAddress;
+    this.#stride = map.strideBytes;
+    this.#clockNs = clockNs;
+    this.#checksGeneration = fillRace === "safe";
+  }
+
+  /** Address of the entry a hash falls into. */
+  slotOf(hash: number): number {
+    return this.#base + (hash % this.entries) * this.#stride;
+  }
+
+  generation(slot: number): number {
+    return this.#memory.view.getUint32(slot + HOT_ENTRY.generation, true);
+  }
+
+  /** The key is about to be written: its slot serves nothing and takes no fill until endWrite. */
+  beginWrite(key: Key): number {
+    const slot = this.slotOf(fnv1a(key));
+    this.#step(slot, 1);
+    this.invalidations++;
+    return slot;
+  }
+
+  endWrite(slot: number): void {
+    this.#step(slot, -1);
+  }
+
+  /**
+   * Stores the item unless it lost a race or cannot be hot.
+   * @param generation as read before the cold tier was asked
+   * @param nowMs wall clock, the one `item.expiresAtMs` is of
+   */
+  fill(slot: number, hash: number, generation: number, key: Key, item: Item, nowMs: number): FillResult {
+    const result = this.#fill(slot, hash, generation, key, item, nowMs);
+    if (result === "stored") this.fills++;
+    else this.rejected[result]++;
+    return result;
+  }
+
+  /** @returns why an item can never be hot, or null. */
+  static misfit(key: Key, item: Item): Rejection | null {
+    if (item.value.length > HOT_VALUE_MAX) return "too-big";
+    return key.length > HOT_KEY_MAX ? "key-too-long" : null;
+  }
+
+  /** Nothing cached is served any more, and fills under way are dropped. */
+  clear(): void {
+    for (let i = 0; i < this.entries; i++) {
+      const slot = this.#base + i * this.#stride;
+      this.#step(slot, 0);
+    }
+    this.invalidations += this.entries;
+  }
+
+  /** Live entries, by a walk over the map: for scrapes, not for the serving path. */
+  countValid(): number {
+    const bytes = this.#memory.bytes;
+    let live = 0;
+    for (let i = 0, at = this.#base + HOT_ENTRY.state; i < this.entries; i++, at += this.#stride) {
+      live += bytes[at]! & STATE_VALID;
+    }
+    return live;
+  }
+
+  #step(slot: number, writers: number): void {
+    const view = this.#memory.view;
+    view.setUint32(slot + HOT_ENTRY.generation, view.getUint32(slot + HOT_ENTRY.generation, true) + 1, true);
+    if (writers !== 0) {
+      view.setUint32(
+        slot + HOT_ENTRY.writers,
+        view.getUint32(slot + HOT_ENTRY.writers, true) + writers,
+        true,
+      );
+    }
+    view.setUint8(slot + HOT_ENTRY.state, view.getUint8(slot + HOT_ENTRY.state) & ~STATE_VALID);
+  }
+
+  #fill(slot: number, hash: number, generation: number, key: Key, item: Item, nowMs: number): FillResult {
+    const misfit = HotTier.misfit(key, item);
+    if (misfit !== null) return misfit;
+    const { view, bytes } = this.#memory;
+    if (
+      this.#checksGeneration &&
+      (view.getUint32(slot + HOT_ENTRY.generation, true) !== generation ||
+        view.getUint32(slot + HOT_ENTRY.writers, true) !== 0)
+    ) {
+      return "raced";
+    }
+    let expiresNs = 0n;
+    if (item.expiresAtMs !== 0) {
+      const leftMs = item.expiresAtMs - nowMs;
+      if (leftMs <= 0) return "expired";
+      expiresNs = this.#clockNs() + BigInt(Math.floor(leftMs)) * 1_000_000n;
+    }
+    if ((view.getUint8(slot + HOT_ENTRY.state) & STATE_VALID) !== 0 && !this.#holds(slot, hash, key)) {
+      this.collisions++;
+    }
+    view.setUint32(slot + HOT_ENTRY.hash, hash, true);
+    view.setBigUint64(slot + HOT_ENTRY.expiresNs, expiresNs, true);
+    view.setBigUint64(slot + HOT_ENTRY.cas, item.cas, true);
+    view.setUint32(slot + HOT_ENTRY.flags, item.flags, true);
+    view.setUint16(slot + HOT_ENTRY.valueLen, item.value.length, true);
+    view.setUint8(slot + HOT_ENTRY.keyLen, key.length);
+    for (let i = 0; i < key.length; i++) bytes[slot + HOT_ENTRY.key + i] = key.charCodeAt(i);
+    bytes.set(item.value, slot + HOT_ENTRY.value);
+    view.setUint8(slot + HOT_ENTRY.state, view.getUint8(slot + HOT_ENTRY.state) | STATE_VALID);
+    return "stored";
+  }
+
+  #holds(slot: number, hash: number, key: Key): boolean {
+    const { view, bytes } = this.#memory;
+    if (view.getUint32(slot + HOT_ENTRY.hash, true) !== hash) return false;
+    if (view.getUint8(slot + HOT_ENTRY.keyLen) !== key.length) return false;
+    for (let i = 0; i < key.length; i++) {
+      if (bytes[slot + HOT_ENTRY.key + i] !== key.charCodeAt(i)) return false;
+    }
+    return true;
+  }
+}

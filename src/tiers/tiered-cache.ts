@@ -1,0 +1,105 @@
+/**
+ * Both tiers behind one face (cache.ts), and the order of steps that keeps them coherent:
+ *   write: beginWrite (hot entry dead, generation up, writers up) -> cold write -> endWrite -> acknowledge
+ *   read:  note the generation -> cold read -> fill, unless the generation moved or a writer is there
+ * A cold write that fails still ends the write: the entry stays dead, so nothing stale can be served.
+ */
+import type { Cache } from "./cache.ts";
+import type { Change, ColdStore, Item, Key, MaybePromise, StoreStats } from "./cold/store.ts";
+import type { Admission } from "./hot/admission.ts";
+import { type FillResult, HotTier } from "./hot/hot-tier.ts";
+import { fnv1a } from "./hot/layout.ts";
+
+/** What became of one read, for whoever wants to tell: written before the read's answer is given. */
+export type ReadOutcome = { fill: FillResult | null };
+
+export class TieredCache implements Cache {
+  readonly cold: ColdStore;
+  readonly hot: HotTier | null;
+  readonly #admission: Admission;
+  readonly #now: () => number;
+  /** Reads of the cold tier. */
+  coldHits = 0;
+  coldMisses = 0;
+
+  /** @param hot null where no program is attached */
+  constructor(cold: ColdStore, hot: HotTier | null, admission: Admission, now: () => number = Date.now) {
+    this.cold = cold;
+    this.hot = hot;
+    this.#admission = admission;
+    this.#now = now;
+  }
+
+  get(key: Key, outcome?: ReadOutcome): MaybePromise<Item | null> {
+    const hot = this.hot;
+    if (hot === null) {
+      const item = this.cold.get(key);
+      return item instanceof Promise ? item.then((late) => this.#count(late)) : this.#count(item);
+    }
+    const hash = fnv1a(key);
+    const slot = hot.slotOf(hash);
+    const generation = hot.generation(slot);
+    const item = this.cold.get(key);
+    return item instanceof Promise
+      ? item.then((late) => this.#offer(hot, slot, hash, generation, key, late, outcome))
+      : this.#offer(hot, slot, hash, generation, key, item, outcome);
+  }
+
+  update<T>(key: Key, change: (old: Item | null) => Change<T>): MaybePromise<T> {
+    const hot = this.hot;
+    if (hot === null) return this.cold.update(key, change);
+    const slot = hot.beginWrite(key);
+    let result: MaybePromise<T>;
+    try {
+      result = this.cold.update(key, change);
+    } catch (error) {
+      hot.endWrite(slot);
+      throw error;
+    }
+    if (result instanceof Promise) return result.finally(() => hot.endWrite(slot));
+    hot.endWrite(slot);
+    return result;
+  }
+
+  clear(): MaybePromise<void> {
+    this.hot?.clear();
+    const done = this.cold.clear();
+    // Once more: a read that asked before the clear may have filled since.
+    if (done instanceof Promise) return done.finally(() => this.hot?.clear());
+    return done;
+  }
+
+  stats(): StoreStats {
+    return this.cold.stats();
+  }
+
+  #count(item: Item | null): Item | null {
+    if (item === null) this.coldMisses++;
+    else this.coldHits++;
+    return item;
+  }
+
+  #offer(
+    hot: HotTier,
+    slot: number,
+    hash: number,
+    generation: number,
+    key: Key,
+    item: Item | null,
+    outcome: ReadOutcome | undefined,
+  ): Item | null {
+    this.#count(item);
+    let fill: FillResult | null = null;
+    if (item !== null) {
+      const misfit = HotTier.misfit(key, item);
+      const nowMs = this.#now();
+      // What cannot be hot takes no place in the admission table.
+      if (misfit === null && !this.#admission.admits(hash, nowMs)) {
+        fill = "not-admitted";
+        hot.rejected["not-admitted"]++;
+      } else fill = hot.fill(slot, hash, generation, key, item, nowMs);
+    }
+    if (outcome !== undefined) outcome.fill = fill;
+    return item;
+  }
+}
