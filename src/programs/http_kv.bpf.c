@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * HTTP key-value GETs answered at the socket: an sk_skb pair for a TCP stream. The parser cuts the stream
+ * into requests; the verdict answers `GET /kv/<key>` from the hot map and sends the reply back through the
+ * socket it came from; all else goes up to userspace untouched. The logic is in http_kv.h.
+ */
+#include "http_kv.h"
+#include <bpf/bpf_endian.h>
+
+/* A connection as __sk_buff shows it. IPv4 addresses are held as IPv4-mapped IPv6 ones. */
+struct sock_key {
+	u32 remote_ip[4];
+	u32 remote_port; /* as in __sk_buff: network order */
+	u32 local_port; /* host order */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, 65536);
+	__uint(key_size, sizeof(struct sock_key));
+	__uint(value_size, sizeof(u32));
+} sock_hash SEC(".maps");
+
+SEC("sk_skb/stream_parser")
+int http_kv_parser(struct __sk_buff *skb)
+{
+	return run_parser(skb);
+}
+
+SEC("sk_skb/stream_verdict")
+int http_kv_verdict(struct __sk_buff *skb)
+{
+	struct sock_key key = {};
+
+	if (run_verdict(skb) != RUN_HIT)
+		return SK_PASS;
+	if (skb->family == 2 /* AF_INET */) {
+		key.remote_ip[2] = bpf_htonl(0xffff);
+		key.remote_ip[3] = skb->remote_ip4;
+	} else {
+		key.remote_ip[0] = skb->remote_ip6[0];
+		key.remote_ip[1] = skb->remote_ip6[1];
+		key.remote_ip[2] = skb->remote_ip6[2];
+		key.remote_ip[3] = skb->remote_ip6[3];
+	}
+	key.remote_port = skb->remote_port;
+	key.local_port = skb->local_port;
+	return bpf_sk_redirect_hash(skb, &sock_hash, &key, 0);
+}
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
