@@ -4,8 +4,8 @@
  * - poisson: memoryless
  * - fixed: a metronome
  * - mmpp: two-state Markov-modulated Poisson, calm and burst
- * - batch: Poisson groups of requests `gapNs` apart, their size geometric with the given mean: what an
- *   epoll-driven client emits
+ * - batch: Poisson groups of requests `gapNs` apart, their size geometric with the given mean, and
+ *   a share of them in large groups: what an epoll-driven client emits
  */
 import type { Prng } from "./prng.ts";
 
@@ -23,7 +23,15 @@ export type ArrivalSpec =
       /** Share of the time in the burst state; burstFactor * burstShare < 1. */
       readonly burstShare: number;
     }
-  | { readonly kind: "batch"; readonly rate: number; readonly meanSize: number; readonly gapNs: number }
+  | {
+      readonly kind: "batch";
+      readonly rate: number;
+      readonly meanSize: number;
+      readonly gapNs: number;
+      /** A share of the requests comes in groups of just this size instead. */
+      readonly largeSize?: number;
+      readonly largeShare?: number;
+    }
   | { readonly kind: "closed"; readonly clients: number; readonly thinkUs: number };
 
 const PS = 1e12;
@@ -35,12 +43,7 @@ export function gapSource(spec: Exclude<ArrivalSpec, { kind: "closed" }>, rng: P
   const meanGap = PS / spec.rate;
   if (spec.kind === "fixed") return () => Math.round(meanGap);
   if (spec.kind === "poisson") return () => Math.round(rng.exponential(meanGap));
-  if (spec.kind === "batch") {
-    const more = 1 - 1 / spec.meanSize; // chance that another one follows in the group
-    const inner = Math.round(spec.gapNs * 1000);
-    const outer = meanGap * spec.meanSize - (spec.meanSize - 1) * inner;
-    return () => (rng.unit() < more ? inner : Math.round(rng.exponential(Math.max(1, outer))));
-  }
+  if (spec.kind === "batch") return batchGaps(spec, meanGap, rng);
   const { rate, burstFactor, burstShare, burstUs } = spec;
   const burstGap = PS / (rate * burstFactor);
   const calmRate = (rate * (1 - burstFactor * burstShare)) / (1 - burstShare);
@@ -61,5 +64,28 @@ export function gapSource(spec: Exclude<ArrivalSpec, { kind: "closed" }>, rng: P
       burst = !burst;
       left = rng.exponential(burst ? burstStay : calmStay);
     }
+  };
+}
+
+function batchGaps(
+  { meanSize, gapNs, largeSize = 1, largeShare = 0 }: Extract<ArrivalSpec, { kind: "batch" }>,
+  meanGap: number,
+  rng: Prng,
+): GapSource {
+  const more = 1 - 1 / meanSize; // chance that another one follows in a small group
+  const inner = Math.round(gapNs * 1000);
+  const groupsPerRequest = largeShare / largeSize + (1 - largeShare) / meanSize;
+  const largeGroups = largeShare / largeSize / groupsPerRequest;
+  // What the gaps inside the groups leave of the mean goes between them.
+  const outer = Math.max(1, (meanGap - (1 - groupsPerRequest) * inner) / groupsPerRequest);
+  let left = 0;
+  return () => {
+    if (left > 0) {
+      left--;
+      return inner;
+    }
+    if (rng.unit() < largeGroups) left = largeSize - 1;
+    else while (rng.unit() < more) left++;
+    return Math.round(rng.exponential(outer));
   };
 }

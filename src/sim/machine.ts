@@ -25,6 +25,8 @@ export type PathSpec = {
   readonly userJitterNs?: number;
   /** Hot on the NIC's own processors: takes `softirqNs` there and no core. */
   readonly onNic?: boolean;
+  /** Socket it waits in; by default the queue's. */
+  readonly socket?: number;
   /** 0 is served before 1 where the socket's discipline is priority. */
   readonly priority?: 0 | 1;
 };
@@ -46,12 +48,15 @@ export type MachineSpec = {
   readonly sockets: readonly {
     readonly capacity: number;
     readonly discipline?: "fifo" | "priority";
-    /** Spin lock taken to enqueue and to dequeue: `holdNs`, plus `perWaiterNs` for each core spinning. */
-    readonly lock?: { readonly holdNs: number; readonly perWaiterNs: number };
+    /**
+     * Spin lock taken to enqueue and to dequeue: `holdNs`, plus `transferNs` where another core had it last
+     * (its cache lines move), plus `perWaiterNs` for each core spinning.
+     */
+    readonly lock?: { readonly holdNs: number; readonly perWaiterNs: number; readonly transferNs?: number };
   }[];
   readonly threads: readonly { readonly core: number; readonly socket: number }[];
   readonly contextSwitchNs: number;
-  /** Softirq time a waiting thread endures before it gets `userSliceNs`; absent: for ever. */
+  /** Softirq time beyond its own that a waiting thread endures before it gets `userSliceNs`; absent: for ever. */
   readonly softirqBudgetNs?: number;
   readonly userSliceNs?: number;
 };
@@ -67,10 +72,8 @@ export type FlowStats = {
   offered: number;
   nicDrops: number;
   socketDrops: number;
-  readonly hot: Histogram;
-  readonly cold: Histogram;
-  /** Answers by path. */
-  readonly byPath: Float64Array;
+  /** Latencies of the answers, ps, by path. */
+  readonly byPath: readonly Histogram[];
 };
 
 const IDLE = 0;
@@ -141,6 +144,7 @@ export class Machine {
   readonly #userJitter: Float64Array;
   readonly #base: Float64Array;
   readonly #queueOfFlow: Int32Array;
+  readonly #socketOfPath: Int32Array;
   readonly #anyOnNic: Uint8Array;
   // Actors: cores first, then one per open-loop flow or per client.
   readonly #actorFlow: Int32Array;
@@ -202,6 +206,10 @@ export class Machine {
     this.#userJitter = new Float64Array(paths);
     this.#base = new Float64Array(flows.length);
     this.#queueOfFlow = new Int32Array(flows.length);
+    this.#socketOfPath = Int32Array.from(
+      flows.flatMap((f) => f.paths),
+      (path) => path.socket ?? NONE,
+    );
     this.#anyOnNic = new Uint8Array(flows.length);
     let at = 0;
     flows.forEach((flow, f) => {
@@ -281,9 +289,7 @@ export class Machine {
       offered: 0,
       nicDrops: 0,
       socketDrops: 0,
-      hot: new Histogram(),
-      cold: new Histogram(),
-      byPath: new Float64Array(f.paths.length),
+      byPath: f.paths.map(() => new Histogram()),
     }));
   }
 
@@ -320,7 +326,7 @@ export class Machine {
     const { core, ring, socket } = rings[q]!;
     if (core < 0) {
       if (this.#anyOnNic[flow] === 0) this.#pathOf[slot] = this.#steering.decide(slot, flow);
-      this.#toSocket(slot, socket);
+      this.#toSocket(slot, this.#socketFor(slot, socket));
       return;
     }
     if (this.#ringCount[q]! >= ring) {
@@ -345,8 +351,15 @@ export class Machine {
   #preempt(core: number): void {
     const thread = this.#current[core]!;
     this.#threadLeft[thread] = this.#queue.timeOf(core) - this.now;
-    this.userBusy[core]! += this.now - this.#startedAt[core]!;
+    this.#ranUser(core);
     this.preemptions++;
+  }
+
+  /** What the thread ran is taken off what it endured: the two are to come out even (fair share). */
+  #ranUser(core: number): void {
+    const ran = this.now - this.#startedAt[core]!;
+    this.userBusy[core]! += ran;
+    this.#endured[core] = Math.max(0, this.#endured[core]! - ran);
   }
 
   #drawSoftirq(p: number): number {
@@ -363,8 +376,8 @@ export class Machine {
     const p = this.#pathBase[flow]! + this.#pathOf[slot]!;
     let end = this.now + this.#drawSoftirq(p);
     if (this.#hot[p] === 0) {
-      const socket = this.spec.queues[q]!.socket;
-      if (this.#sockets.hasRoom(socket)) end = this.#sockets.lock(socket, end);
+      const socket = this.#socketFor(slot, this.spec.queues[q]!.socket);
+      if (this.#sockets.hasRoom(socket)) end = this.#sockets.lock(socket, end, core);
     }
     this.#mode[core] = SOFTIRQ;
     this.#current[core] = slot;
@@ -377,12 +390,18 @@ export class Machine {
     const took = this.now - this.#startedAt[core]!;
     this.softirqBusy[core]! += took;
     const slot = this.#current[core]!;
-    const p = this.#pathBase[this.#flowOf[slot]!]! + this.#pathOf[slot]!;
+    const flow = this.#flowOf[slot]!;
+    const p = this.#pathBase[flow]! + this.#pathOf[slot]!;
     this.#mode[core] = IDLE;
     if (this.#waitingThread(core) !== NONE) this.#endured[core]! += took;
     if (this.#hot[p] === 1) this.#finish(slot, 0);
-    else this.#toSocket(slot, this.spec.queues[this.#ringTurn[core]!]!.socket, core);
+    else this.#toSocket(slot, this.#socketFor(slot, this.spec.queues[this.#ringTurn[core]!]!.socket), core);
     if (this.#mode[core] === IDLE) this.#schedule(core);
+  }
+
+  #socketFor(slot: number, ofQueue: number): number {
+    const own = this.#socketOfPath[this.#pathBase[this.#flowOf[slot]!]! + this.#pathOf[slot]!]!;
+    return own === NONE ? ofQueue : own;
   }
 
   #toSocket(slot: number, socket: number, from = NONE): void {
@@ -441,15 +460,16 @@ export class Machine {
         // ksoftirqd yields: the thread runs undisturbed for a slice.
         this.#sliceEnd[core] = this.now + this.#slice;
         this.#endured[core] = 0;
-        this.#lastThread[core] = NONE;
+        this.#lastThread[core] = NONE; // ksoftirqd is a thread: the switch back costs
       }
       if (thread === NONE || this.now >= this.#sliceEnd[core]!) {
         this.#startSoftirq(core, q);
         return;
       }
-    } else this.#endured[core] = 0;
+    }
     if (thread !== NONE) this.#startUser(core, thread);
     else {
+      this.#endured[core] = 0;
       this.#mode[core] = IDLE;
       this.#sliceEnd[core] = -1;
       this.#queue.cancel(core);
@@ -460,7 +480,7 @@ export class Machine {
     let work: number;
     if (this.#threadRequest[thread] === NONE) {
       const socket = this.spec.threads[thread]!.socket;
-      const locked = this.#sockets.lock(socket, this.now);
+      const locked = this.#sockets.lock(socket, this.now, core);
       const slot = this.#sockets.pop(socket);
       this.#threadRequest[thread] = slot;
       const p = this.#pathBase[this.#flowOf[slot]!]! + this.#pathOf[slot]!;
@@ -480,7 +500,7 @@ export class Machine {
   }
 
   #userDone(core: number): void {
-    this.userBusy[core]! += this.now - this.#startedAt[core]!;
+    this.#ranUser(core);
     const thread = this.#current[core]!;
     const slot = this.#threadRequest[thread]!;
     this.#threadRequest[thread] = NONE;
@@ -499,8 +519,7 @@ export class Machine {
     const path = this.#pathOf[slot]!;
     const stats = this.stats[flow]!;
     const latency = this.now - this.#arrivedAt[slot]! + extra + this.#base[flow]!;
-    stats.byPath[path]!++;
-    (this.#hot[this.#pathBase[flow]! + path] === 1 ? stats.hot : stats.cold).record(latency);
+    stats.byPath[path]!.record(latency);
     this.#steering.answered?.(slot, flow, path);
     this.#release(slot);
   }

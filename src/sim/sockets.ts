@@ -17,6 +17,8 @@ export class Sockets {
   readonly #count: Int32Array;
   readonly #hold: Float64Array;
   readonly #perWaiter: Float64Array;
+  readonly #transfer: Float64Array;
+  readonly #lastHolder: Int32Array;
   // Per socket, a ring of the moments at which granted locks are released, oldest first.
   readonly #releases: Float64Array;
   readonly #first: Int32Array;
@@ -32,6 +34,8 @@ export class Sockets {
     this.#count = new Int32Array(n);
     this.#hold = Float64Array.from(specs, (s) => Math.round((s.lock?.holdNs ?? 0) * 1000));
     this.#perWaiter = Float64Array.from(specs, (s) => Math.round((s.lock?.perWaiterNs ?? 0) * 1000));
+    this.#transfer = Float64Array.from(specs, (s) => Math.round((s.lock?.transferNs ?? 0) * 1000));
+    this.#lastHolder = new Int32Array(n).fill(NONE);
     this.#releases = new Float64Array(n * GRANTS);
     this.#first = new Int32Array(n);
     this.#grants = new Int32Array(n);
@@ -64,11 +68,12 @@ export class Sockets {
   }
 
   /**
-   * Grants the lock to a core that asks at `time`. Each core still spinning makes the holder slower: its
-   * looks at the lock's cache line delay the release.
+   * Grants the lock to a core that asks at `time`. A holder other than the last one first fetches the cache
+   * lines the lock guards; each core still spinning makes it slower: its looks at the lock's line delay the
+   * release.
    * @returns when the asker has had it and let it go
    */
-  lock(socket: number, time: number): number {
+  lock(socket: number, time: number, core: number): number {
     const hold = this.#hold[socket]!;
     if (hold === 0) return time;
     const ring = socket * GRANTS;
@@ -79,7 +84,9 @@ export class Sockets {
       grants--;
     }
     const free = grants > 0 ? this.#releases[ring + ((first + grants - 1) % GRANTS)]! : time;
-    const released = Math.max(time, free) + hold + grants * this.#perWaiter[socket]!;
+    const fetch = this.#lastHolder[socket] === core ? 0 : this.#transfer[socket]!;
+    this.#lastHolder[socket] = core;
+    const released = Math.max(time, free) + hold + fetch + grants * this.#perWaiter[socket]!;
     this.#releases[ring + ((first + grants) % GRANTS)] = released;
     this.#first[socket] = first;
     this.#grants[socket] = Math.min(GRANTS - 1, grants + 1);

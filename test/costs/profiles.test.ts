@@ -7,11 +7,21 @@ import { PRICES, ProfileError, parseProfile } from "../../src/costs/profile.ts";
 const names = configNames("profiles");
 
 describe("shipped profiles", () => {
-  test("the fourteen paths and the seed preset are there", () => {
+  test("the fourteen paths, interposition and the seed preset are there", () => {
     expect(names).toEqual(
       [
         ...["userspace-only", "xdp-native", "xdp-generic", "xdp-offload", "tc", "sk_skb", "sk_skb-priority"],
-        ...["netkit", "af_xdp", "kernel-module", "dpdk", "spdk-stock", "spdk-custom", "tcp-standard", "seed"],
+        ...[
+          "netkit",
+          "af_xdp",
+          "kernel-module",
+          "dpdk",
+          "spdk-stock",
+          "spdk-custom",
+          "tcp-standard",
+          "seed",
+          "openonload",
+        ],
       ].sort(),
     );
   });

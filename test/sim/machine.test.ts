@@ -29,7 +29,7 @@ describe("queueing theory as oracle", () => {
     machine.run(100_000);
     machine.resetStats();
     machine.run(1_500_000);
-    const { hot } = machine.stats[0]!;
+    const hot = machine.stats[0]!.byPath[0]!;
     expect(hot.mean / 1e6 / (1 / (1 - load))).toBeCloseTo(1, load > 0.8 ? 0 : 1);
     // The sojourn time is exponential: its median is ln 2 of the mean.
     expect(hot.quantile(0.5) / hot.mean).toBeCloseTo(Math.LN2, 1);
@@ -41,14 +41,14 @@ describe("queueing theory as oracle", () => {
     machine.resetStats();
     machine.run(1_500_000);
     const expected = 1 + load / (2 * (1 - load));
-    expect(machine.stats[0]!.hot.mean / 1e6 / expected).toBeCloseTo(1, 1);
+    expect(machine.stats[0]!.byPath[0]!.mean / 1e6 / expected).toBeCloseTo(1, 1);
     expect(machine.softirqBusy[0]! / 1e12 / machine.elapsedSeconds).toBeCloseTo(load, 2);
   });
 
   test("D/D/1 under load 1 never waits", () => {
     const machine = new Machine(oneCore, [hotFlow({ kind: "fixed", rate: 900_000 }, 1000, 0)], first, 7);
     machine.run(10_000);
-    expect(machine.stats[0]!.hot.max).toBe(1_000_000);
+    expect(machine.stats[0]!.byPath[0]!.max).toBe(1_000_000);
   });
 
   test("a preempted cold request waits for all hot work: preemptive-resume priority, two classes", () => {
@@ -67,7 +67,7 @@ describe("queueing theory as oracle", () => {
     const [r1, r2] = [0.4, 0.25];
     const residual = (400_000 * 1e-12 + 50_000 * 25e-12) / 2; // seconds
     const expected = 5e-6 / (1 - r1) + residual / ((1 - r1) * (1 - r1 - r2));
-    expect(machine.stats[1]!.cold.mean / 1e12 / expected).toBeCloseTo(1, 1);
+    expect(machine.stats[1]!.byPath[0]!.mean / 1e12 / expected).toBeCloseTo(1, 1);
     expect(machine.preemptions).toBeGreaterThan(10_000);
   });
 
@@ -77,7 +77,7 @@ describe("queueing theory as oracle", () => {
     machine.run(10_000);
     machine.resetStats();
     machine.run(400_000);
-    const { hot } = machine.stats[0]!;
+    const hot = machine.stats[0]!.byPath[0]!;
     const rate = hot.count / machine.elapsedSeconds;
     expect(rate * (hot.mean / 1e12 + 50e-6)).toBeCloseTo(20, 0);
   });
@@ -96,7 +96,7 @@ describe("bounded queues, budgets and order", () => {
     const machine = new Machine(spec, [coldFlow(2_000_000)], first, 5);
     machine.run(200_000);
     const s = machine.stats[0]!;
-    const inside = s.offered - s.cold.count - s.nicDrops - s.socketDrops;
+    const inside = s.offered - s.byPath[0]!.count - s.nicDrops - s.socketDrops;
     expect(s.nicDrops).toBeGreaterThan(0);
     expect(inside).toBeGreaterThanOrEqual(0);
     expect(inside).toBeLessThanOrEqual(machine.requestSlots);
@@ -165,7 +165,7 @@ describe("bounded queues, budgets and order", () => {
       };
       const machine = new Machine(spec, [{ ...coldFlow(8_000_000), queue: "rss" }], first, 5);
       machine.run(200_000);
-      return machine.stats[0]!.cold.count / machine.elapsedSeconds;
+      return machine.stats[0]!.byPath[0]!.count / machine.elapsedSeconds;
     };
     expect(cores(2) / cores(1)).toBeLessThan(2);
     expect(cores(8)).toBeLessThan(cores(4) * 1.5);
@@ -175,7 +175,7 @@ describe("bounded queues, budgets and order", () => {
     const run = (seed: number) => {
       const machine = new Machine(oneCore, [coldFlow(300_000, { userJitterNs: 500 })], first, seed);
       machine.run(50_000);
-      const { cold } = machine.stats[0]!;
+      const cold = machine.stats[0]!.byPath[0]!;
       return [machine.now, cold.mean, cold.quantile(0.99), machine.contextSwitches];
     };
     expect(run(1)).toEqual(run(1));
@@ -187,7 +187,7 @@ describe("bounded queues, budgets and order", () => {
       const machine = new Machine(oneCore, [hotFlow(arrival, 1000, 0)], first, 9);
       machine.run(600_000);
       expect(machine.arrivals / machine.elapsedSeconds / 300_000).toBeCloseTo(1, 1);
-      return machine.stats[0]!.hot.quantile(0.99);
+      return machine.stats[0]!.byPath[0]!.quantile(0.99);
     };
     const calm = p99({ kind: "poisson", rate: 300_000 });
     expect(
