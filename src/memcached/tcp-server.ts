@@ -4,6 +4,7 @@
  * chunk they came in. One slab of reply bytes serves all connections (reply.ts).
  */
 import { createServer, type Server, type Socket } from "node:net";
+import type { SegmentFlow, SegmentHook } from "../hooks/segment.ts";
 import { COMMANDS } from "./commands.ts";
 import type { Engine } from "./engine.ts";
 import { ReplyBuffer, text } from "./reply.ts";
@@ -22,18 +23,13 @@ export type TcpLimits = {
   readonly idleTimeoutMs: number;
 };
 
-/** Sees a connection's bytes on the wire side of the server, in order. It may not change them. */
-export interface SegmentHook {
-  ingress(chunk: Buffer, socket: Socket): void;
-  egress(chunk: Uint8Array, socket: Socket): void;
-}
-
 export class TcpServer {
   readonly server: Server;
   readonly #engine: Engine;
   readonly #limits: TcpLimits;
   readonly #reply = new ReplyBuffer();
   readonly #connections = new Set<Connection>();
+  /** The programs on the wire side; null where none is attached. */
   hook: SegmentHook | null = null;
 
   constructor(engine: Engine, limits: TcpLimits) {
@@ -83,7 +79,7 @@ export class TcpServer {
 class Connection implements SessionHost {
   readonly reply: ReplyBuffer;
   readonly #engine: Engine;
-  readonly #server: TcpServer;
+  readonly #flow: SegmentFlow | null;
   readonly #socket: Socket;
   readonly #session: Session;
   #isFirstByte = true;
@@ -92,9 +88,10 @@ class Connection implements SessionHost {
 
   constructor(engine: Engine, server: TcpServer, reply: ReplyBuffer, socket: Socket) {
     this.#engine = engine;
-    this.#server = server;
     this.reply = reply;
     this.#socket = socket;
+    const { remoteAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
+    this.#flow = server.hook?.open({ remoteAddress, remotePort, localAddress, localPort }) ?? null;
     this.#session = new Session(engine, this, COMMANDS);
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("drain", () => this.#drained());
@@ -105,6 +102,7 @@ class Connection implements SessionHost {
     });
     // A client that vanishes ends in "close"; there is nobody left to tell.
     socket.on("error", () => undefined);
+    socket.once("close", () => this.#flow?.close());
   }
 
   destroy(): void {
@@ -121,7 +119,11 @@ class Connection implements SessionHost {
 
   #receive(chunk: Buffer): void {
     this.#engine.counters.bytes_read += chunk.length;
-    this.#server.hook?.ingress(chunk, this.#socket);
+    // A segment a program does not let through is never sent again here: the stream has a hole.
+    if (this.#flow !== null && !this.#flow.ingress(chunk)) {
+      this.destroy();
+      return;
+    }
     if (this.#isFirstByte) {
       this.#isFirstByte = false;
       // A binary-protocol client would wait for an answer for ever.
@@ -183,15 +185,14 @@ class Connection implements SessionHost {
     }
     const socket = this.#socket;
     this.#engine.counters.bytes_written += bytes;
-    const { hook } = this.#server;
     const single = reply.single();
     if (single !== null) {
-      hook?.egress(single, socket);
+      if (this.#flow !== null && !this.#flow.egress(single)) socket.destroy();
       socket.write(single);
     } else {
       socket.cork();
       for (const piece of reply.pieces()) {
-        hook?.egress(piece, socket);
+        if (this.#flow !== null && !this.#flow.egress(piece)) socket.destroy();
         socket.write(piece);
       }
       socket.uncork();

@@ -4,6 +4,7 @@
  * A command that waits for the cold tier keeps its own session, so requests may overtake one another.
  */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
+import { type DatagramHook, EGRESS_DROP, INGRESS } from "../hooks/datagram.ts";
 import { COMMANDS } from "./commands.ts";
 import type { Engine } from "./engine.ts";
 import { ReplyBuffer } from "./reply.ts";
@@ -15,14 +16,6 @@ const WAITING_MAX = 1_024;
 /** First byte of the binary protocol, which is not spoken here. */
 export const BINARY_REQUEST = 0x80;
 
-/** Who sees datagrams on the wire side of the server (hooks/datagram.ts). Payloads only, frame included. */
-export interface DatagramHook {
-  /** @returns true to hand the datagram to the server; false when it was answered or dropped */
-  ingress(datagram: Buffer, from: RemoteInfo): boolean;
-  /** Sees each reply before it leaves; may change nothing. @returns false to drop it */
-  egress(datagram: Buffer, length: number, to: RemoteInfo): boolean;
-}
-
 export class UdpServer {
   readonly #engine: Engine;
   readonly #socket: Socket;
@@ -30,6 +23,7 @@ export class UdpServer {
   readonly #idle: DatagramConversation[] = [];
   #waiting = 0;
   #frame = Buffer.alloc(DATAGRAM_MAX_BYTES);
+  /** The programs on the wire side; null where none is attached. */
   hook: DatagramHook | null = null;
 
   constructor(engine: Engine, family: "udp4" | "udp6") {
@@ -64,7 +58,13 @@ export class UdpServer {
   #receive(datagram: Buffer, from: RemoteInfo): void {
     const { counters } = this.#engine;
     counters.bytes_read += datagram.length;
-    if (this.hook !== null && !this.hook.ingress(datagram, from)) return;
+    if (this.hook !== null) {
+      const answer = this.hook.ingress(datagram, from);
+      if (answer !== INGRESS.pass) {
+        if (answer !== INGRESS.drop) this.#sendAnswer(this.hook, answer, from);
+        return;
+      }
+    }
     const id = requestId(datagram);
     if (id < 0 || datagram[FRAME_BYTES] === BINARY_REQUEST || this.#waiting >= WAITING_MAX) {
       counters.udp_dropped++;
@@ -106,15 +106,16 @@ export class UdpServer {
     reply.reset(true);
   }
 
-  /** A datagram as it is, from a hook that answered on the wire side of the server. */
-  transmit(datagram: Buffer, to: RemoteInfo): void {
-    this.#engine.counters.bytes_written += datagram.length;
-    this.#socket.send(datagram, to.port, to.address);
+  /** What the XDP program left in the packet: on the way out already, tc does not see it. */
+  #sendAnswer(hook: DatagramHook, length: number, to: RemoteInfo): void {
+    this.#engine.counters.bytes_written += length;
+    this.#socket.send(hook.reply, 0, length, to.port, to.address);
+    if (this.#socket.getSendQueueCount() > 0) hook.renewReply();
   }
 
   #sendFrame(id: number, sequence: number, total: number, length: number, to: RemoteInfo): void {
     writeFrame(this.#frame, id, sequence, total);
-    if (this.hook !== null && !this.hook.egress(this.#frame, length, to)) return;
+    if (this.hook !== null && this.hook.egress(this.#frame, length, to) === EGRESS_DROP) return;
     this.#engine.counters.bytes_written += length;
     this.#socket.send(this.#frame, 0, length, to.port, to.address);
     // Sent at once unless the socket's buffer is full; only then somebody still holds the bytes.
