@@ -35,7 +35,7 @@ export type AssembleResult =
     }
   | { readonly ok: false; readonly errors: readonly [AssemblyError, ...AssemblyError[]] };
 
-type Placed = Parsed & { readonly slot: number; readonly line: number };
+type Placed = Parsed & { readonly slot: number; readonly line: number; readonly column: number };
 
 export function assemble(text: string, options: AssembleOptions = {}): AssembleResult {
   const { lines, errors: lexErrors } = lex(text);
@@ -74,7 +74,7 @@ export function assemble(text: string, options: AssembleOptions = {}): AssembleR
         parseDirective(cursor, declared);
       } else {
         const parsed = parseInstruction(cursor);
-        placed.push({ ...parsed, slot, line: line.number });
+        placed.push({ ...parsed, slot, line: line.number, column: first?.column ?? 1 });
         slot += slotsOf(parsed.insn);
       }
       cursor.end();
@@ -82,6 +82,7 @@ export function assemble(text: string, options: AssembleOptions = {}): AssembleR
   }
 
   const functions = new Map<number, string>();
+  const labelAt = new Map([...labels].map(([name, at]) => [at, name]));
   const slots: (Instruction | null)[] = [];
   const lineOfSlot: number[] = [];
   for (const item of placed) {
@@ -89,7 +90,7 @@ export function assemble(text: string, options: AssembleOptions = {}): AssembleR
     attempt(() => {
       insn = resolve(item, labels, declared);
     });
-    noteFunction(insn, item.slot, labels, functions);
+    noteFunction(insn, item.slot, labelAt, functions);
     const isWide = slotsOf(insn) === 2;
     slots.push(insn, ...(isWide ? [null] : []));
     lineOfSlot.push(item.line, ...(isWide ? [item.line] : []));
@@ -191,11 +192,11 @@ function resolve(item: Placed, labels: ReadonlyMap<string, number>, declared: De
 }
 
 /** Text with .map lines names all its maps; bare bytecode may count them without. */
-function checkMapIndex({ insn, line }: Placed, { maps }: Declarations): Instruction {
+function checkMapIndex({ insn, line, column }: Placed, { maps }: Declarations): Instruction {
   if (insn.kind !== "wide" || (insn.pseudo !== "map" && insn.pseudo !== "map_value")) return insn;
   if (maps.length > 0 && !maps[insn.imm]) {
     const expected = `a map's name, or an index below ${maps.length}`;
-    throw new Mismatch(assemblyError(line, 1, `map[${insn.imm}]`, expected));
+    throw new Mismatch(assemblyError(line, column, `map[${insn.imm}]`, expected));
   }
   return insn;
 }
@@ -204,7 +205,7 @@ function checkMapIndex({ insn, line }: Placed, { maps }: Declarations): Instruct
 function noteFunction(
   insn: Instruction,
   slot: number,
-  labels: ReadonlyMap<string, number>,
+  labelAt: ReadonlyMap<number, string>,
   functions: Map<number, string>,
 ): void {
   const isCall = insn.kind === "call" && insn.target === "local";
@@ -212,6 +213,5 @@ function noteFunction(
   if (!isCall && !isLoad) return;
   const start = targetSlot(insn, slot);
   if (start === undefined || functions.has(start)) return;
-  const name = [...labels].find(([, at]) => at === start)?.[0];
-  functions.set(start, name ?? `sub_${start}`);
+  functions.set(start, labelAt.get(start) ?? `sub_${start}`);
 }

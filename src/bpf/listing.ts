@@ -52,7 +52,7 @@ export function formatListing({ program, instructions }: ProgramListing): string
     ...(program.warnings ?? []).map((warning) => `; warning: ${warning}`),
     `.type "${typeName(program)}"`,
     `.program ${program.name}`,
-    ...(program.license === "" ? [] : [`.license "${program.license}"`]),
+    `.license "${program.license}"`,
     ...program.maps.map(mapDirective),
     ...program.subprograms.filter((sub) => sub.isGlobal).map(globalDirective),
   ];

@@ -320,6 +320,10 @@ describe("assemble: errors", () => {
     [".sect x", "1:1: expected a directive: .type .program .license .map .global, found '.sect'"],
     [".global f\nexit", "1:9: expected a label of this text, found 'f'"],
     ["r0 = 0\n\tr0 = é", "2:7: expected an instruction, a label or a directive, found 'é'"],
+    [
+      `r0 = ${"9".repeat(100_000)}`,
+      `1:6: expected an instruction, a label or a directive, found '${"9".repeat(40)}'`,
+    ],
     ["/* open\nexit", "1:1: expected an instruction, a label or a directive, found '/*'"],
     [
       "mov r0, 1",

@@ -28,7 +28,8 @@ const LISTING_PREFIX = /[ \t]*\d+:[ \t]*(?:\(([0-9a-f]{2})\)|([0-9a-f]{2})(?: [0
 // `0000000000000088 <name>:` opens a function in llvm-objdump's listing.
 const LISTING_LABEL = /[ \t]*[0-9a-f]{16} (?=<[^>\n]*>:)/y;
 const SKIPPED = /[ \t\r]+|(?:;|\/\/|#)[^\n]*|\/\*[\s\S]*?\*\//y;
-const NUMBER = /(?:0[xX][0-9a-fA-F]+|\d+)(?![\w.$])/y;
+// Bounded: turning a million digits into a bigint takes minutes, and no field holds them.
+const NUMBER = /(?:0[xX][0-9a-fA-F]{1,32}|\d{1,40})(?![\w.$])/y;
 const STRING = /"([^"\n]*)"/y;
 // `#` is part of a helper's name with its id (bpf_map_lookup_elem#1), else it opens a comment.
 const WORD = /[A-Za-z_.$][\w.$]*(?:#-?\d+)?/y;

@@ -8,6 +8,7 @@ import { emptyInfo, type SectionInfo } from "./btf-ext.ts";
 import {
   BINDING,
   type ElfFile,
+  type ElfSymbol,
   type Relocation,
   SECTION_FLAG,
   SECTION_TYPE,
@@ -50,23 +51,26 @@ export function readCode(elf: ElfFile, infos: ReadonlyMap<string, SectionInfo>):
       info: infos.get(section.name) ?? emptyInfo(),
       byOffset,
     };
-    const symbols = elf.symbolsOf(section).filter((symbol) => symbol.type === SYMBOL_TYPE.func);
-    symbols.forEach((symbol, index) => {
+    firstAtEachStart(elf, section).forEach((symbol, index, symbols) => {
       // Hand-written assembly may leave the size out: then it reaches to the next function.
-      const end = symbols[index + 1]?.value ?? section.size;
-      const size = symbol.size || end - symbol.value;
+      const size = symbol.size || (symbols[index + 1]?.value ?? section.size) - symbol.value;
       if (symbol.value % INSN_BYTES || size % INSN_BYTES || size <= 0 || symbol.value + size > section.size) {
         throw new Malformed(
           `function '${symbol.name}' takes bytes ${symbol.value}..${symbol.value + size} of section ${section.name}, which has ${section.size}`,
         );
       }
-      if (byOffset.has(symbol.value)) return; // an alias
       const isGlobal = symbol.binding !== BINDING.local && symbol.isVisible;
       byOffset.set(symbol.value, { name: symbol.name, home, start: symbol.value, size, isGlobal });
     });
     code.set(section.index, home);
   }
   return code;
+}
+
+/** Function symbols by ascending place, without aliases. */
+function firstAtEachStart(elf: ElfFile, section: Section): ElfSymbol[] {
+  const functions = elf.symbolsOf(section).filter((symbol) => symbol.type === SYMBOL_TYPE.func);
+  return functions.filter((symbol, index) => symbol.value !== functions[index - 1]?.value);
 }
 
 function relocationMap(elf: ElfFile, section: Section): Map<number, Relocation> {

@@ -32,6 +32,24 @@ describe("parseObject of a built file", () => {
     expect(refusal(bytes)).toBe("loaded");
   });
 
+  it("lets functions without a size reach to the next, and drops aliases", () => {
+    const result = parseObject(
+      buildElf(
+        [code("xdp", Uint8Array.from([...EXIT, ...EXIT, ...EXIT]))],
+        symbolTable([
+          { name: "f", section: 1, value: 0, size: 0 },
+          { name: "g", section: 1, value: 8, size: 0 },
+          { name: "g_again", section: 1, value: 8, size: 0 },
+        ]),
+      ),
+    );
+    const programs = result.ok ? result.object.programs : [];
+    expect(programs.map(({ name, bytecode }) => [name, bytecode.length])).toEqual([
+      ["f", 8],
+      ["g", 16],
+    ]);
+  });
+
   it("stops when thousands of programs each append one huge subprogram", () => {
     const count = 20_000;
     // Each program is `call pc+…; exit` with a call into .text.
