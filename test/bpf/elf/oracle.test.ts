@@ -13,17 +13,24 @@ import { parseObject } from "../../../src/bpf/elf/object.ts";
 import { Budget } from "../../../src/bpf/elf/reader.ts";
 
 const FOLDER = new URL("../../fixtures/bpf/", import.meta.url).pathname;
-const OBJECTS = readdirSync(FOLDER).filter((name) => name.endsWith(".o") && !name.startsWith("big-endian"));
+const PROGRAMS = new URL("../../../src/programs/", import.meta.url).pathname;
+const OBJECTS = [FOLDER, PROGRAMS].flatMap((folder) =>
+  readdirSync(folder)
+    .filter((name) => name.endsWith(".o") && !name.startsWith("big-endian"))
+    .map((name): [string, string] => [name, `${folder}${name}`]),
+);
 
 const version = spawnSync("llvm-objdump", ["--version"], { encoding: "utf8" }).stdout ?? "";
 const isLlvm14 = /LLVM version 14\./.test(version);
 
 /** llvm-objdump's instructions of a section: slot to text. */
-function llvmListing(object: string, section: string): Map<number, string> {
-  const args = ["-d", "--no-show-raw-insn", "--mcpu=v3", "-j", section, `${FOLDER}${object}`];
+function llvmListing(path: string, section: string): Map<number, string> {
+  const args = ["-d", "--no-show-raw-insn", "--mcpu=v3", "-j", section, path];
   const { stdout } = spawnSync("llvm-objdump", args, { encoding: "utf8" });
   const lines = [...stdout.matchAll(/^ +(\d+):\t(.*)$/gm)];
-  return new Map(lines.map(([, slot, text]) => [Number(slot), (text ?? "").replace(/ <.*>$/, "").trim()]));
+  return new Map(
+    lines.map(([, slot, text]) => [Number(slot), (text ?? "").replace(/ <[^ <>]*>$/, "").trim()]),
+  );
 }
 
 /** Where this llvm prints something else than the bytes say, or nothing at all. */
@@ -33,12 +40,12 @@ function asLlvm14(text: string): string {
 }
 
 describe.skipIf(!isLlvm14)("disassembler against llvm-objdump 14 (skipped: it is not installed)", () => {
-  test.each(OBJECTS)("%s: every section, every line", (object) => {
-    const elf = readElf(Uint8Array.from(readFileSync(`${FOLDER}${object}`)), new Budget(2 ** 26));
+  test.each(OBJECTS)("%s: every section, every line", (_, path) => {
+    const elf = readElf(Uint8Array.from(readFileSync(path)), new Budget(2 ** 26));
     let compared = 0;
     for (const section of elf.sections) {
       if (!(section.flags & SECTION_FLAG.exec) || section.size === 0) continue;
-      const theirs = llvmListing(object, section.name);
+      const theirs = llvmListing(path, section.name);
       const decoded = decode(section.data.bytes);
       if (!decoded.ok) throw new Error(decoded.error.message);
       for (const { slot, insn, text } of disassemble(decoded.slots, { dialect: "llvm" })) {
