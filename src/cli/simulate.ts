@@ -5,15 +5,17 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { setImmediate as breathe } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import type { Profile } from "../costs/profile.ts";
 import { type Experiment, Lab, type Params, type Progress } from "../sim/experiment.ts";
 import { chooseParams, parseExperiment } from "../sim/experiment-file.ts";
 import { KINDS } from "../sim/experiments/kinds.ts";
 import { renderCsv, renderReport } from "../sim/report.ts";
 import { renderSvg } from "../sim/svg.ts";
+import { TRACE_FORMATS } from "../sim/traces.ts";
+import { oneOf, parseArguments } from "./arguments.ts";
 import { configNames, configPath, loadProfile, readJson } from "./config-files.ts";
 import { UsageError } from "./exit.ts";
+import { readTrace } from "./trace-file.ts";
 
 const HELP = `usage: bmc simulate NAME|FILE.json [options]
        bmc simulate --list
@@ -22,6 +24,8 @@ const HELP = `usage: bmc simulate NAME|FILE.json [options]
   --requests N      simulated requests for each point; 10k, 2M work too
   --preset NAME     a named set of parameters from the experiment's file
   --set key=value   one parameter; lists as 1,2,3; may be repeated
+  --trace FILE      the trace of 'replay': CSV, Twitter cache-trace, oracleGeneral, each also .zst
+  --trace-format F  csv, twitter or oracle, where it cannot be told from the file
   --json | --csv    the report as JSON or CSV instead of text
   --svg DIR         draws each plot as DIR/EXPERIMENT-PLOT.svg
   --params          lists the experiment's parameters and ends
@@ -35,20 +39,19 @@ const OPTIONS = {
   requests: { type: "string" },
   preset: { type: "string" },
   set: { type: "string", multiple: true },
+  trace: { type: "string" },
+  "trace-format": { type: "string" },
   json: { type: "boolean" },
   csv: { type: "boolean" },
   svg: { type: "string" },
   params: { type: "boolean" },
   list: { type: "boolean" },
-  help: { type: "boolean", short: "h" },
 } as const;
 
 export async function run(argv: string[]): Promise<number> {
-  const { values, positionals } = parse(argv);
-  if (values.help) {
-    process.stdout.write(HELP);
-    return 0;
-  }
+  const parsed = parseArguments("simulate", HELP, argv, OPTIONS);
+  if (!parsed) return 0;
+  const { values, positionals } = parsed;
   if (values.list) {
     process.stdout.write(listExperiments());
     return 0;
@@ -63,6 +66,11 @@ export async function run(argv: string[]): Promise<number> {
     process.stdout.write(listParams(experiment));
     return 0;
   }
+  const { trace } = values;
+  const format = oneOf("--trace-format", values["trace-format"], TRACE_FORMATS);
+  if (trace !== undefined && experiment.kind !== "replay") {
+    throw new UsageError(`--trace: experiment '${experiment.name}' replays none; 'replay' does`);
+  }
   const params = chooseParams(experiment, values.preset, values.set ?? [], configNames("profiles"));
   const lab = new Lab(experiment, {
     params,
@@ -72,6 +80,7 @@ export async function run(argv: string[]): Promise<number> {
         ? experiment.requests
         : wholeNumber("--requests", values.requests, 1, 1e12),
     profile: profileCache(),
+    ...(trace === undefined ? {} : { trace: () => readTrace(trace, format) }),
   });
   const complete = await pump(lab, KINDS[experiment.kind]!.run(lab));
   const report = lab.report(complete);
@@ -86,14 +95,6 @@ export async function run(argv: string[]): Promise<number> {
   if (values.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   else process.stdout.write(values.csv ? renderCsv(report) : renderReport(report));
   return complete ? 0 : 130;
-}
-
-function parse(argv: string[]) {
-  try {
-    return parseArgs({ args: argv, options: OPTIONS, allowPositionals: true });
-  } catch (error) {
-    throw new UsageError(`simulate: ${(error as Error).message.split("\n")[0]}`);
-  }
 }
 
 /** An experiment by its shipped name or by a path. */

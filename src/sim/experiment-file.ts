@@ -2,17 +2,9 @@
  * Reads experiment files. Everything is checked here, unknown keys included, so that a run starts from a
  * workload that can exist; each mistake is one line with the key, what was given and what is allowed.
  */
-import {
-  type Experiment,
-  type Fitted,
-  type ParamSpec,
-  type Params,
-  type ParamValue,
-  type Published,
-  SimError,
-  type Use,
-} from "./experiment.ts";
+import type { Experiment, Fitted, ParamSpec, Params, ParamValue, Published, Use } from "./experiment.ts";
 import { KINDS } from "./experiments/kinds.ts";
+import { SimError } from "./sim-error.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 

@@ -4,6 +4,7 @@
  * that the caller may draw it, and may stop it: a stopped run reports what it has.
  */
 import type { Profile } from "../costs/profile.ts";
+import type { TraceRequest } from "./traces.ts";
 
 export type ParamValue = number | string | readonly number[];
 export type ParamSpec = {
@@ -89,11 +90,6 @@ export type Report = {
   readonly plots: readonly Plot[];
 };
 
-/** A user's mistake in an experiment, a workload or a flag: one line naming it. */
-export class SimError extends Error {
-  readonly exitCode = 2;
-}
-
 /** Where a running experiment finds its inputs and leaves its results. */
 export class Lab {
   readonly experiment: Experiment;
@@ -101,6 +97,8 @@ export class Lab {
   readonly seed: number;
   readonly requests: number;
   readonly profile: (name: string) => Profile;
+  /** Opens the trace to replay, once; absent when none was given. */
+  readonly trace: (() => Iterable<TraceRequest>) | undefined;
   /** Set from outside: the run ends at its next step. */
   stopped = false;
   readonly #comparisons: Comparison[] = [];
@@ -115,6 +113,7 @@ export class Lab {
       seed: number;
       requests: number;
       profile: (name: string) => Profile;
+      trace?: () => Iterable<TraceRequest>;
     },
   ) {
     this.experiment = experiment;
@@ -122,6 +121,7 @@ export class Lab {
     this.seed = options.seed;
     this.requests = options.requests;
     this.profile = options.profile;
+    this.trace = options.trace;
   }
 
   number(key: string): number {

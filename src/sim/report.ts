@@ -34,7 +34,9 @@ export function renderReport(report: Report): string {
   const parts = [
     `${report.experiment}: ${report.title}`,
     `source: ${report.source}`,
-    `seed ${report.seed}, ${formatNumber(report.requestsPerPoint)} requests a point after warm-up`,
+    ...(report.requestsPerPoint > 1
+      ? [`seed ${report.seed}, ${formatNumber(report.requestsPerPoint)} requests a point after warm-up`]
+      : []),
     ...(report.complete ? [] : ["STOPPED EARLY: what follows is what there was"]),
     "",
     ...report.tables.filter((t) => t.rows.length > 0).map(renderTable),

@@ -9,7 +9,8 @@ import { renderSvg } from "../../src/sim/svg.ts";
 
 const profile = profileCache();
 const profiles = configNames("profiles");
-const names = configNames("experiments");
+/** All but `replay`, which needs a trace: traces.test.ts runs it. */
+const names = configNames("experiments").filter((name) => name !== "replay");
 
 function runExperiment(name: string, requests: number, sets: string[] = [], preset?: string): Report {
   const experiment = loadExperiment(name);

@@ -6,6 +6,7 @@ import { bypass, copy } from "./data-paths.ts";
 import { hooks } from "./hooks.ts";
 import { partialOffload } from "./partial-offload.ts";
 import { hitRatio, isolation } from "./pressure.ts";
+import { replay } from "./replay.ts";
 import { telemetry } from "./telemetry.ts";
 
 export const KINDS: Readonly<Record<string, Kind>> = {
@@ -20,4 +21,5 @@ export const KINDS: Readonly<Record<string, Kind>> = {
   policies,
   writes,
   telemetry,
+  replay,
 };
