@@ -227,8 +227,8 @@ class Explorer {
         this.#savedCount--;
       }
     }
-    list.length = kept;
     if (list.length > stats.maxStatesPerInsn) stats.maxStatesPerInsn = list.length;
+    list.length = kept;
     if (found) {
       this.#join(found);
       return true;
@@ -287,6 +287,7 @@ class Explorer {
     this.#insnsAtSave = stats.insnsProcessed;
     this.#weight = 0;
     stats.totalStates++;
+    w.statesAt[w.insn]!++;
     this.#savedCount++;
     if (this.#savedCount > stats.peakStates) stats.peakStates = this.#savedCount;
   }

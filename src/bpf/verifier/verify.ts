@@ -35,6 +35,8 @@ export type Verdict = {
   readonly limit: number;
   /** Times each instruction slot was walked. */
   readonly visits: Uint32Array;
+  /** States saved at each instruction slot. */
+  readonly statesPerInsn: Uint32Array;
   readonly functions: readonly FunctionReport[];
   /** Helpers the program calls that this machine does not have: verified, but it cannot run here. */
   readonly missingHelpers: readonly string[];
@@ -116,6 +118,7 @@ function verdict(
     stats,
     limit,
     visits: walk?.visits ?? new Uint32Array(0),
+    statesPerInsn: walk?.statesAt ?? new Uint32Array(0),
     functions: (walk?.shape.functions ?? []).map((f, index) => ({
       name: f.name,
       start: f.start,

@@ -52,6 +52,8 @@ export class Walk {
   };
   /** Walks per instruction, for the JSON report. */
   readonly visits: Uint32Array;
+  /** States saved at each instruction. */
+  readonly statesAt: Uint32Array;
   /** Bytes of stack each function uses. */
   readonly stackDepth: Int32Array;
   readonly pending: State[] = [];
@@ -69,6 +71,7 @@ export class Walk {
     this.limit = options.insnLimit ?? INSN_LIMIT;
     this.log = log;
     this.visits = new Uint32Array(shape.slots.length);
+    this.statesAt = new Uint32Array(shape.slots.length);
     this.stackDepth = new Int32Array(shape.functions.length);
     this.state = new State([]);
   }
