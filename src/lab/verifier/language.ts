@@ -4,7 +4,7 @@
 type Stream = {
   match(pattern: RegExp): unknown;
   eatSpace(): boolean;
-  next(): string | undefined | void;
+  next(): unknown;
 };
 
 const RULES: readonly (readonly [pattern: RegExp, tag: string])[] = [
