@@ -66,7 +66,6 @@ export function Editor({ text, marks, onChange }: Props) {
   const changed = useRef(onChange);
   changed.current = onChange;
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: made once; later texts come through the effect below
   useEffect(() => {
     if (!host.current) return;
     const made = new EditorView({
