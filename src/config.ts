@@ -56,6 +56,10 @@ export const CONFIG_SCHEMA = z.strictObject({
     profile: text("a profile's name, or a path ending in .json"),
     scale: z.number().min(0).max(1e6).describe("a number from 0 (off) to 1000000"),
   }),
+  lab: z.strictObject({
+    /** auto: only where the service listens on a loopback address. */
+    mode: oneOf(["auto", "on", "off"]),
+  }),
   log: z.strictObject({ level: oneOf(LOG_LEVELS) }),
 });
 

@@ -4,7 +4,7 @@ import { type Config, environmentLayer, fromText, type Layer, resolveConfig, set
 import { parseArguments } from "./arguments.ts";
 import { configPath, readJson } from "./config-files.ts";
 import { UsageError } from "./exit.ts";
-import { Service } from "./service.ts";
+import { hasLab, Service } from "./service.ts";
 
 /** A flag is another name for one setting. */
 const FLAGS = {
@@ -18,6 +18,7 @@ const FLAGS = {
   admission: { section: "hot", key: "admission", hint: "second-request, always or never" },
   "hot-entries": { section: "hot", key: "entries", hint: "slots of the hot tier" },
   "fill-race": { section: "hot", key: "fillRace", hint: "safe, or unsafe: skips the generation check" },
+  lab: { section: "lab", key: "mode", hint: "the lab page: auto (loopback only), on or off" },
   "log-level": { section: "log", key: "level", hint: "of the log on stderr" },
 } as const satisfies Readonly<Record<string, { section: string; key: string; hint: string }>>;
 type Flag = keyof typeof FLAGS;
@@ -93,5 +94,6 @@ function banner({ config, machine, hook, objectPath }: Service, url: string): st
   );
   lines.push(`  costs     profile ${config.costs.profile}, scale ${config.costs.scale}`);
   lines.push(`  metrics   ${url}/metrics`);
+  lines.push(hasLab(config) ? `  lab       ${url}/lab/` : "  lab       off (--lab on)");
   return `${lines.join("\n")}\n`;
 }

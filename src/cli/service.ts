@@ -16,9 +16,11 @@ import { Meter } from "../hooks/meter.ts";
 import { StreamPrograms } from "../hooks/stream-programs.ts";
 import { TcpStreamHook } from "../hooks/tcp-stream.ts";
 import { createApp } from "../http/app.ts";
+import { LabGuard } from "../http/lab/guard.ts";
 import { hookFamilies } from "../metrics/hook-families.ts";
 import { HotCounters } from "../metrics/hot-counters.ts";
 import { createRegistry } from "../metrics/registry.ts";
+import { RequestSampler } from "../metrics/request-sampler.ts";
 import { servingFamilies } from "../metrics/serving-families.ts";
 import { ServingStats } from "../metrics/serving-stats.ts";
 import { MemoryStore } from "../tiers/cold/memory.ts";
@@ -29,6 +31,7 @@ import { HotMachine } from "../tiers/hot/machine.ts";
 import { TieredCache } from "../tiers/tiered-cache.ts";
 import { configPath, loadProfile } from "./config-files.ts";
 import { Refusal } from "./exit.ts";
+import { ServiceLab } from "./lab-backend.ts";
 
 /** What http_kv.h writes into every hot answer. */
 const PROGRAM_KEEP_ALIVE_SECONDS = 72;
@@ -47,9 +50,11 @@ export class Service {
   readonly hook: TcpStreamHook | null;
   readonly stats = new ServingStats();
   readonly meter: Meter;
+  readonly sampler: RequestSampler;
   readonly app: FastifyInstance;
   readonly objectPath: string;
   #closing = false;
+  #port = 0;
 
   /** @throws ConfigError, Refusal */
   constructor(config: Config, { logger, cold }: ServiceParts) {
@@ -59,6 +64,7 @@ export class Service {
     const injector = new Injector({ scale: config.costs.scale, nowNs });
     if (config.costs.scale > 0) injector.calibrate();
     this.meter = new Meter(profile, injector, this.stats);
+    this.sampler = new RequestSampler(nowNs);
     this.objectPath = config.offload.program ?? shippedObject("http_kv.bpf.o");
 
     let programs: StreamPrograms | null = null;
@@ -89,6 +95,7 @@ export class Service {
         meter: this.meter,
         nowNs,
         splitTimeoutMs: config.offload.splitTimeoutMs,
+        sampler: this.sampler,
         onFault: (fault) => logger.error({ fault }, "program failed and was detached; serving in userspace"),
       });
 
@@ -103,9 +110,17 @@ export class Service {
     this.app = createApp({
       cache: this.cache,
       meter: this.meter,
+      sampler: this.sampler,
       nowNs,
       crossing: hook ? (response) => hook.takeNote(response) : () => unhooked,
       metrics: registry,
+      lab: hasLab(config)
+        ? {
+            backend: new ServiceLab(this, counters),
+            guard: new LabGuard(config.server.host),
+            directory: configPath("..", "dist", "lab"),
+          }
+        : null,
       notReady: () => (this.#closing ? "shutting down" : null),
       closing: () => this.#closing,
       onError: (error) => logger.error({ err: error }, "request failed"),
@@ -132,8 +147,16 @@ export class Service {
       });
     });
     const address = server.address() as AddressInfo;
+    this.#port = address.port;
     const shown = address.family === "IPv6" ? `[${address.address}]` : address.address;
     return { url: `http://${shown}:${address.port}`, port: address.port };
+  }
+
+  /** Where this process reaches itself, once it listens. */
+  address(): { readonly host: string; readonly port: number } {
+    const { host } = this.config.server;
+    const isEvery = host === "0.0.0.0" || host === "::";
+    return { host: isEvery ? "127.0.0.1" : host, port: this.#port };
   }
 
   /** Stops accepting, lets what is in flight finish until the deadline, and closes the tiers. */
@@ -163,6 +186,13 @@ export class Service {
     await this.app.close();
     await this.cache.cold.close();
   }
+}
+
+const LOOPBACK = /^(localhost|127(\.\d+){3}|::1)$/;
+
+/** The lab page changes the service: it is for this machine alone unless asked for by name. */
+export function hasLab({ lab, server }: Config): boolean {
+  return lab.mode === "on" || (lab.mode === "auto" && LOOPBACK.test(server.host));
 }
 
 /** A program's reply ends with a fixed Keep-Alive field: it must not tell clients another time than we keep. */

@@ -33,7 +33,7 @@ export type InjectorReport = Readonly<Record<TierName, Accuracy>> & {
 };
 
 export class Injector {
-  readonly scale: number;
+  #scale: number;
   readonly #nowNs: () => number;
   readonly #quantumNs: number;
   readonly #maxCreditNs: number;
@@ -49,13 +49,19 @@ export class Injector {
   #spins = 0;
 
   constructor({ scale, nowNs, quantumNs = 5_000, maxCreditNs = 200_000 }: InjectorOptions) {
-    if (!(Number.isFinite(scale) && scale >= 0)) {
-      throw new RangeError(`costs scale is ${scale}; allowed: a finite number >= 0`);
-    }
-    this.scale = scale;
+    this.#scale = checkedScale(scale);
     this.#nowNs = nowNs;
     this.#quantumNs = quantumNs;
     this.#maxCreditNs = maxCreditNs;
+  }
+
+  get scale(): number {
+    return this.#scale;
+  }
+
+  /** What is owed already stays owed. */
+  set scale(scale: number) {
+    this.#scale = checkedScale(scale);
   }
 
   /** Measures the price of one clock read, which each spin spends beside its measured interval. */
@@ -72,7 +78,7 @@ export class Injector {
 
   /** Adds modelled nanoseconds to what is owed. Free at scale 0. */
   charge(tier: TierName, ns: number): void {
-    const owed = ns * this.scale;
+    const owed = ns * this.#scale;
     if (owed === 0) return;
     if (tier === "hot") {
       this.#askedHot += owed;
@@ -134,4 +140,9 @@ export class Injector {
       spins: this.#spins,
     };
   }
+}
+
+function checkedScale(scale: number): number {
+  if (Number.isFinite(scale) && scale >= 0) return scale;
+  throw new RangeError(`costs scale is ${scale}; allowed: a finite number >= 0`);
 }

@@ -9,11 +9,10 @@ import type { Profile } from "../costs/profile.ts";
 import type { ServingStats } from "../metrics/serving-stats.ts";
 
 export class Meter {
-  readonly profile: Profile;
+  /** May be exchanged while serving: what was charged stays as it was. */
+  profile: Profile;
   readonly injector: Injector;
   readonly stats: ServingStats;
-  /** Is any delay injected? */
-  readonly injects: boolean;
   /** Scratch records. */
   readonly hot: RequestFacts = requestFacts({ path: "hot", hookReplies: 1 });
   readonly cold: RequestFacts = requestFacts({
@@ -28,7 +27,11 @@ export class Meter {
     this.profile = profile;
     this.injector = injector;
     this.stats = stats;
-    this.injects = injector.scale > 0;
+  }
+
+  /** Is any delay injected? */
+  get injects(): boolean {
+    return this.injector.scale > 0;
   }
 
   /** `times` hot answers, each as `this.hot` says. */
@@ -42,6 +45,7 @@ export class Meter {
   /** One write, as `this.cold` says: charged as cold work, kept out of the reads' histogram. */
   chargeWrite(): void {
     const ns = costNs(this.profile, this.cold);
+    this.stats.writes++;
     this.stats.nativeBytes += this.cold.nativeBytes;
     if (this.injects) {
       this.injector.charge("cold", ns);

@@ -10,6 +10,8 @@ import type { SocketMap } from "../bpf/maps/sockets.ts";
 import type { PacketBuffer } from "../bpf/packet-buffer.ts";
 import type { ProgramObject } from "../bpf/program.ts";
 import type { Runtime } from "../bpf/runtime.ts";
+import type { Key } from "../tiers/cold/store.ts";
+import type { HotTier } from "../tiers/hot/hot-tier.ts";
 import type { HotMachine } from "../tiers/hot/machine.ts";
 import { RUN_INFO_WORD } from "../tiers/hot/run-info.ts";
 import { HttpDate } from "./http-date.ts";
@@ -40,6 +42,7 @@ export class StreamPrograms {
   readonly #rt: Runtime;
   readonly #sockets: SocketMap | null;
   readonly #runInfo: number;
+  readonly #hot: HotTier;
 
   /** @throws AttachError, LoadError */
   constructor(machine: HotMachine, object: ProgramObject) {
@@ -53,6 +56,7 @@ export class StreamPrograms {
     const verdict = of("stream_verdict");
     const { kernel } = machine;
     this.#rt = kernel.rt;
+    this.#hot = machine.hot;
     this.packet = kernel.createPacketBuffer("sk_skb", { roomBytes: VISIBLE_BYTES + REPLY_ROOM });
     this.parser = machine.load(parser);
     this.verdict = machine.load(verdict);
@@ -109,6 +113,12 @@ export class StreamPrograms {
   /** Why the last run decided as it did; 0 from programs that do not say. */
   get reason(): number {
     return this.#runInfo === 0 ? 0 : this.#rt.memory.words[(this.#runInfo >> 2) + RUN_INFO_WORD.reason]!;
+  }
+
+  /** Key of the entry the last run answered from; empty from programs that do not say. */
+  lastKey(): Key {
+    if (this.#runInfo === 0) return "";
+    return this.#hot.keyAt(this.#rt.memory.words[(this.#runInfo >> 2) + RUN_INFO_WORD.slot]!);
   }
 
   /** The kernel's whole memory; the reply lies at packet.data .. packet.dataEnd. */

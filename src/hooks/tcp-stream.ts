@@ -7,6 +7,7 @@
 import type { Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { Fault } from "../bpf/fault.ts";
+import type { RequestSampler } from "../metrics/request-sampler.ts";
 import { CROSSING_INDEX } from "../tiers/crossing.ts";
 import { REASON_NAMES, RUN_REASONS } from "../tiers/hot/run-info.ts";
 import type { Meter } from "./meter.ts";
@@ -20,6 +21,7 @@ export type TcpStreamOptions = {
   /** Monotonic clock in nanoseconds; fractions welcome. */
   readonly nowNs: () => number;
   readonly splitTimeoutMs: number;
+  readonly sampler: RequestSampler;
   readonly onFault: (fault: Fault) => void;
 };
 
@@ -102,6 +104,16 @@ export class TcpStreamHook implements ConnectionHost {
     for (const connection of this.#connections) connection.detach();
   }
 
+  /** Takes the server's place again for new connections, unless the program was detached for a fault. */
+  resume(): void {
+    const server = this.#server;
+    const listener = this.#serverListener;
+    if (server === null || listener === null || this.#attached || this.faults > 0) return;
+    server.removeListener("connection", listener);
+    server.on("connection", this.#onConnection);
+    this.#attached = true;
+  }
+
   /** Ends connections that no request is under way on and the server was never given. */
   closeIdle(): void {
     for (const connection of this.#connections) {
@@ -158,8 +170,24 @@ export class TcpStreamHook implements ConnectionHost {
   }
 
   answered(hits: number): void {
-    const { meter, nowNs } = this.#options;
-    meter.stats.observed.hot.observeMany(nowNs() - this.#chunkStartNs, hits);
+    const { meter, nowNs, sampler } = this.#options;
+    const now = nowNs();
+    const observedNs = now - this.#chunkStartNs;
+    meter.stats.observed.hot.observeMany(observedNs, hits);
+    if (now >= sampler.dueNs.hot) {
+      const { profile, hot: facts } = meter;
+      const key = this.programs.lastKey();
+      sampler.take({
+        method: "GET",
+        key,
+        status: 200,
+        tier: "hot",
+        crossed: null,
+        observedNs,
+        facts,
+        profile,
+      });
+    }
   }
 
   chunkStarts(): void {

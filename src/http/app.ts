@@ -4,6 +4,8 @@
  */
 import { type FastifyInstance, fastify } from "fastify";
 import { registerKv } from "./kv.ts";
+import { registerLabPage } from "./lab/page.ts";
+import { registerLabRoutes } from "./lab/routes.ts";
 import { ROUTES } from "./openapi.ts";
 import type { AppOptions } from "./options.ts";
 import { problem, sendFault } from "./problem.ts";
@@ -47,5 +49,10 @@ export function createApp(options: AppOptions): FastifyInstance {
   });
   registerKv(app, options);
   registerServiceRoutes(app, options);
+  if (options.lab !== null) {
+    const { backend, guard, directory } = options.lab;
+    registerLabRoutes(app, backend, guard, options.closing);
+    registerLabPage(app, directory);
+  }
   return app;
 }

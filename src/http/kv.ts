@@ -67,7 +67,20 @@ export function registerKv(app: FastifyInstance, options: AppOptions): void {
       meter.cold.nativeBytes = HEAD_BYTES + (item === null || !withBody ? 0 : item.value.length);
       meter.chargeCold();
       sendItem(reply, item, status, serverTiming(meter.profile, meter.cold), withBody);
-      stats.observed.cold.observe(nowNs() - startNs);
+      const now = nowNs();
+      stats.observed.cold.observe(now - startNs);
+      if (now >= options.sampler.dueNs.cold) {
+        options.sampler.take({
+          method: request.method,
+          key: target.key,
+          status: item === null ? 404 : 200,
+          tier: "cold",
+          crossed: crossing,
+          observedNs: now - startNs,
+          facts: meter.cold,
+          profile: meter.profile,
+        });
+      }
     };
     const fail = (error: unknown) => {
       reply.header("cache-status", cacheStatus("miss", crossing));

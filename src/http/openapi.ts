@@ -1,5 +1,6 @@
 /** The service as an OpenAPI 3.1 document, and the routes it names with the methods they take. */
 import { HOT_VALUE_MAX } from "../tiers/hot/layout.ts";
+import { LAB_PATHS, LAB_ROUTES, LAB_SCHEMAS } from "./lab/openapi.ts";
 import { MAX_KEY_BYTES } from "./target.ts";
 
 const PROBLEM = {
@@ -107,10 +108,11 @@ export const OPENAPI = {
       },
     },
     "/metrics": service("scrape", "Prometheus metrics.", "text/plain"),
+    ...LAB_PATHS,
     "/openapi.json": service("describe", "This document.", "application/json"),
   },
   components: {
-    schemas: { Problem: PROBLEM },
+    schemas: { Problem: PROBLEM, ...LAB_SCHEMAS },
     headers: {
       CacheStatus: {
         description: "RFC 9211: which tier hit and, from the cold path, why the request crossed (detail).",
@@ -127,6 +129,7 @@ export const OPENAPI = {
 /** Path as the router sees it to the methods it takes. */
 export const ROUTES: ReadonlyMap<string, readonly string[]> = new Map<string, readonly string[]>([
   ["/kv", ["GET", "HEAD", "PUT", "DELETE"]],
+  ...LAB_ROUTES,
   ...["/healthz", "/readyz", "/metrics", "/openapi.json"].map((path) => [path, ["GET", "HEAD"]] as const),
 ]);
 

@@ -2,11 +2,22 @@
 import type { ServerResponse } from "node:http";
 import type { Meter } from "../hooks/meter.ts";
 import type { CrossingNote } from "../hooks/tcp-stream.ts";
+import type { RequestSampler } from "../metrics/request-sampler.ts";
 import type { TieredCache } from "../tiers/tiered-cache.ts";
+import type { LabBackend } from "./lab/backend.ts";
+import type { LabGuard } from "./lab/guard.ts";
+
+export type LabOptions = {
+  readonly backend: LabBackend;
+  readonly guard: LabGuard;
+  /** Where the built page lies. */
+  readonly directory: string;
+};
 
 export type AppOptions = {
   readonly cache: TieredCache;
   readonly meter: Meter;
+  readonly sampler: RequestSampler;
   /** Monotonic clock in nanoseconds; fractions welcome. */
   readonly nowNs: () => number;
   /** Why the request at hand crossed; asked once a request, synchronously from its 'request' event. */
@@ -21,5 +32,7 @@ export type AppOptions = {
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;
   readonly timeoutCheckMs: number;
+  /** Null: the service has no lab page. */
+  readonly lab: LabOptions | null;
   readonly onError: (error: Error) => void;
 };

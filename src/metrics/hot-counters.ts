@@ -49,6 +49,16 @@ export class HotCounters {
     return n[INDEX.HTTP_GET]! - n[INDEX.HTTP_HIT]! + n[INDEX.MC_MISS]!;
   }
 
+  /** Verdict counts by program, as `bmc_verdicts_total` tells them. */
+  verdicts(): Record<string, Record<string, number>> {
+    const table: Record<string, Record<string, number>> = {};
+    for (const { labels, value } of verdicts(this.read())) {
+      const { program = "", verdict = "" } = labels;
+      table[program] = { ...table[program], [verdict]: value };
+    }
+    return table;
+  }
+
   entries(): number {
     const { hot } = this.#machine;
     const now = Date.now();

@@ -19,6 +19,8 @@ export class ServingStats {
   };
   /** By index in CROSSINGS. */
   readonly crossings = new Float64Array(CROSSINGS.length);
+  /** Writes that userspace was asked for. */
+  writes = 0;
   ebpfBytes = 0;
   nativeBytes = 0;
 

@@ -23,9 +23,9 @@ export function Rates({ snapshots }: { snapshots: readonly Snapshot[] }) {
         height: HEIGHT,
         legend: { show: false },
         cursor: { show: false },
-        scales: { y: { range: (_plot, _min, max) => [0, Math.max(10, max * 1.1)] } },
+        scales: { x: { time: false }, y: { range: (_plot, _min, max) => [0, Math.max(10, max * 1.1)] } },
         axes: [
-          { stroke: ink, grid },
+          { stroke: ink, grid, values: (_plot, ticks) => ticks.map((t) => (t === 0 ? "now" : `${t} s`)) },
           { stroke: ink, grid, size: 64, values: (_plot, ticks) => ticks.map((t) => `${formatCount(t)}/s`) },
         ],
         series: [
@@ -63,6 +63,7 @@ export function Rates({ snapshots }: { snapshots: readonly Snapshot[] }) {
 }
 
 function series(snapshots: readonly Snapshot[]): [number[], number[], number[]] {
+  const nowMs = snapshots.at(-1)?.atMs ?? 0;
   const times: number[] = [];
   const hot: number[] = [];
   const cold: number[] = [];
@@ -71,7 +72,7 @@ function series(snapshots: readonly Snapshot[]): [number[], number[], number[]] 
     const after = snapshots[i];
     const window = before && after ? between(before, after) : null;
     if (!window || !after) continue;
-    times.push(after.atMs / 1000);
+    times.push((after.atMs - nowMs) / 1000);
     hot.push(window.perSecond.hot);
     cold.push(window.perSecond.cold);
   }

@@ -36,32 +36,36 @@ export function Live() {
 function Dashboard({ snapshot, window }: { snapshot: Snapshot; window: Window | null }) {
   return (
     <div class="live">
-      <section class="panel live-path" aria-label="The way of a request">
-        <PathDiagram snapshot={snapshot} window={window} />
-      </section>
-      <Controls snapshot={snapshot} />
-      <section class="panel live-rates" aria-label="Requests per second">
-        <h2>
-          Requests per second{" "}
-          <span class="figure">hit ratio {formatPercent(window?.hitRatio ?? Number.NaN)}</span>
-        </h2>
-        <Rates snapshots={snapshots.value} />
-      </section>
-      <section class="panel live-latency" aria-label="Latency by tier">
-        <h2>Latency: observed by the clock, modelled by the profile</h2>
-        <div class="latencies">
-          {TIERS.map((tier) => (
-            <Latency
-              key={tier}
-              tier={tier}
-              observed={window?.observed[tier] ?? []}
-              modelled={window?.modelled[tier] ?? []}
-            />
-          ))}
-        </div>
-      </section>
-      <Counts snapshot={snapshot} />
-      <Samples />
+      <div class="live-column">
+        <section class="panel" aria-label="The way of a request">
+          <PathDiagram snapshot={snapshot} window={window} />
+        </section>
+        <section class="panel" aria-label="Requests per second">
+          <h2>
+            Requests per second{" "}
+            <span class="figure">hit ratio {formatPercent(window?.hitRatio ?? Number.NaN)}</span>
+          </h2>
+          <Rates snapshots={snapshots.value} />
+        </section>
+        <Counts snapshot={snapshot} />
+      </div>
+      <div class="live-column">
+        <Controls snapshot={snapshot} />
+        <section class="panel" aria-label="Latency by tier">
+          <h2>Latency: observed and modelled</h2>
+          <div class="latencies">
+            {TIERS.map((tier) => (
+              <Latency
+                key={tier}
+                tier={tier}
+                observed={window?.observed[tier] ?? []}
+                modelled={window?.modelled[tier] ?? []}
+              />
+            ))}
+          </div>
+        </section>
+        <Samples />
+      </div>
     </div>
   );
 }

@@ -64,6 +64,15 @@ export class HotTier {
     return this.#base + (hash % this.entries) * this.#stride;
   }
 
+  /** The key in the index-th entry, live or not; empty past the end. */
+  keyAt(index: number): Key {
+    if (index >= this.entries) return "";
+    const { view, bytes } = this.#memory;
+    const at = this.#base + index * this.#stride;
+    const keyBytes = view.getUint8(at + HOT_ENTRY.keyLen);
+    return String.fromCharCode(...bytes.subarray(at + HOT_ENTRY.key, at + HOT_ENTRY.key + keyBytes));
+  }
+
   generation(slot: number): number {
     return this.#memory.view.getUint32(slot + HOT_ENTRY.generation, true);
   }
