@@ -3,8 +3,6 @@ import { signal } from "@preact/signals";
 
 export const PAGES = [
   { path: "live", title: "Live" },
-  { path: "verifier", title: "Verifier" },
-  { path: "what-if", title: "What if" },
   { path: "lessons", title: "Lessons" },
 ] as const;
 export type PagePath = (typeof PAGES)[number]["path"];

@@ -91,7 +91,7 @@ describe("the lab's endpoints", () => {
     );
     expect(await snapshot()).toMatchObject({ offload: "off", profile: "tc", costsScale: 2 });
     await put();
-    expect(await get()).toEqual(["v", expect.stringContaining("no-program")]);
+    expect(await get()).toEqual(["v", "bmc-cold; hit"]);
     await post("/api/lab/settings", { offload: "on", costsScale: 0 });
     expect(await snapshot()).toMatchObject({ offload: "on", costsScale: 0 });
     expect((await get())[0]).toBe("v");
@@ -136,7 +136,8 @@ describe("the lab beyond loopback", () => {
   it("is off unless asked for", async () => {
     const { service, url } = await start({ host: "0.0.0.0" });
     const local = url.replace("0.0.0.0", "127.0.0.1");
-    expect((await fetch(`${local}/api/lab/session`)).status).toBe(404);
+    expect((await fetch(`${local}/lab/`)).status).toBe(404);
+    expect((await fetch(`${local}/api/lab/session`)).ok).toBe(false);
     await service.close();
   });
 });

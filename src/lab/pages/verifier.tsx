@@ -1,3 +1,0 @@
-export function Verifier() {
-  return <h1>Verifier</h1>;
-}

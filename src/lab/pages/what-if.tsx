@@ -1,3 +1,0 @@
-export function WhatIf() {
-  return <h1>WhatIf</h1>;
-}
