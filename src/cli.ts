@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   asm: { summary: "assemble eBPF text to bytecode", load: () => import("./cli/asm.ts") },
   disasm: { summary: "list a program's instructions", load: () => import("./cli/disasm.ts") },
   run: { summary: "run a program over a packet", load: () => import("./cli/run.ts") },
+  advise: { summary: "say whether offloading pays for a workload", load: () => import("./cli/advise.ts") },
   simulate: { summary: "run an experiment in virtual time", load: () => import("./cli/simulate.ts") },
   exec: { summary: "run bare bytecode, as bpf_conformance asks", load: () => import("./cli/exec.ts") },
 };

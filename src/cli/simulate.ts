@@ -15,6 +15,7 @@ import { TRACE_FORMATS } from "../sim/traces.ts";
 import { oneOf, parseArguments } from "./arguments.ts";
 import { configNames, configPath, loadProfile, readJson } from "./config-files.ts";
 import { UsageError } from "./exit.ts";
+import { wholeNumber } from "./quantity.ts";
 import { readTrace } from "./trace-file.ts";
 
 const HELP = `usage: bmc simulate NAME|FILE.json [options]
@@ -108,17 +109,6 @@ export function loadExperiment(which: string): Experiment {
   }
   const path = isPath ? which : configPath("experiments", `${which}.json`);
   return parseExperiment(readJson(path), basename(path, ".json"), configNames("profiles"));
-}
-
-/** Accepts 1000000, 1e6, 10k, 2M. */
-export function wholeNumber(flag: string, text: string, min: number, max: number): number {
-  const match = /^(\d+(?:\.\d+)?(?:e\d+)?)([kKmMgG]?)$/.exec(text);
-  const factor = { k: 1e3, m: 1e6, g: 1e9 }[match?.[2]?.toLowerCase() ?? ""] ?? 1;
-  const value = match ? Number(match[1]) * factor : Number.NaN;
-  if (!Number.isInteger(value) || value < min || value > max) {
-    throw new UsageError(`${flag} is ${JSON.stringify(text)}; allowed: a whole number from ${min} to ${max}`);
-  }
-  return value;
 }
 
 export function profileCache(): (name: string) => Profile {

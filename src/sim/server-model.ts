@@ -97,13 +97,15 @@ export function waysOf(profile: Profile, plain: Profile, shape: Shape, slower = 
   const upSoftirq = softirqStack(profile);
   const plainNs = costNs(plain, userspaceFacts(shape));
   const attached = profile.hook !== null;
+  // On the NIC a look delays the request but takes no core: it is not part of what the host spends.
+  const onHost = attached && profile.runsOn !== "nic";
   return {
     plainNs: plainNs * slower,
     plainSoftirqNs: (plain.ns.driver + softirqStack(plain)) * slower,
     hitNs: attached && looks ? costNs(profile, hit) * slower : Number.NaN,
     lookNs: attached ? look * slower : 0,
-    coldNs: (up + (attached ? look : 0)) * slower,
-    coldSoftirqNs: (profile.ns.driver + (attached ? look : 0) + upSoftirq) * slower,
+    coldNs: (up + (onHost ? look : 0)) * slower,
+    coldSoftirqNs: (profile.ns.driver + (onHost ? look : 0) + upSoftirq) * slower,
   };
 }
 

@@ -52,8 +52,7 @@ function reachTable(lab: Lab, plain: Profile, shape: { keyBytes: number; valueBy
     const { driver, hookReach, hookEnter } = profile.ns;
     const dropMpps = 1e3 / (driver + hookReach + hookEnter);
     const ways = waysOf(profile, plain, shape);
-    // A hit on the NIC takes no host time: attaching pays from the first hit on.
-    const even = profile.runsOn === "nic" ? 0 : breakEven(ways);
+    const even = breakEven(ways);
     lab.compare(`${name}.reach`, hookReach);
     lab.compare(`${name}.enter`, hookEnter);
     if (profile.runsOn !== "nic") lab.compare(`${name}.drop`, dropMpps);
