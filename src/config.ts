@@ -60,6 +60,21 @@ export const CONFIG_SCHEMA = z.strictObject({
     /** auto: only where the service listens on a loopback address. */
     mode: oneOf(["auto", "on", "off"]),
   }),
+  memcached: z.strictObject({
+    /** One port for TCP and UDP; null = not served. */
+    listen: z.union([z.null(), text("HOST:PORT")]).describe("null or HOST:PORT"),
+    allowPublicUdp: z.boolean().describe("true or false"),
+    maxConnections: whole(1, 1_000_000),
+    /** 0 = a silent connection is kept. */
+    idleTimeoutMs: whole(0, MAX_TIMEOUT_MS),
+    /** Costs of this path: its hook is another one than HTTP's. */
+    profile: text("a profile's name, or a path ending in .json"),
+    /** Programs to attach instead of the ones shipped, FILE.o or FILE.o:PROGRAM. */
+    xdp: z.union([z.null(), text("a path")]).describe("null or FILE.o[:PROGRAM]"),
+    tc: z.union([z.null(), text("a path")]).describe("null or FILE.o[:PROGRAM]"),
+    /** Slots of program arrays, MAP[INDEX]=PROGRAM, beyond what the object itself fills in. */
+    tailCalls: z.array(z.string()).describe("a list of MAP[INDEX]=PROGRAM"),
+  }),
   log: z.strictObject({ level: oneOf(LOG_LEVELS) }),
 });
 
@@ -108,12 +123,14 @@ export function environmentLayer(env: Readonly<Record<string, string | undefined
   return { name: "the environment", values };
 }
 
-/** A setting given as text, as its schema wants it: numbers are read, all else stays text. */
+/** A setting given as text, as its schema wants it: numbers, true and false are read, lists cut at commas. */
 export function fromText(section: string, key: string, given: string): unknown {
   const leaf = sectionShape(section)[key];
   if (leaf instanceof z.ZodNumber) {
     return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(given) ? Number(given) : given;
   }
+  if (leaf instanceof z.ZodBoolean) return given === "true" ? true : given === "false" ? false : given;
+  if (leaf instanceof z.ZodArray) return given === "" ? [] : given.split(",");
   return leaf instanceof z.ZodUnion && given === "null" ? null : given;
 }
 

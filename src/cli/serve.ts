@@ -19,6 +19,22 @@ const FLAGS = {
   "hot-entries": { section: "hot", key: "entries", hint: "slots of the hot tier" },
   "fill-race": { section: "hot", key: "fillRace", hint: "safe, or unsafe: skips the generation check" },
   lab: { section: "lab", key: "mode", hint: "the lab page: auto (loopback only), on or off" },
+  memcached: {
+    section: "memcached",
+    key: "listen",
+    hint: "HOST:PORT for memcached, TCP and UDP; off by default",
+  },
+  "memcached-profile": {
+    section: "memcached",
+    key: "profile",
+    hint: "whose costs memcached's path is charged",
+  },
+  xdp: {
+    section: "memcached",
+    key: "xdp",
+    hint: "FILE.o[:PROGRAM] to attach before memcached, instead of ours",
+  },
+  tc: { section: "memcached", key: "tc", hint: "FILE.o[:PROGRAM] to attach behind it" },
   "log-level": { section: "log", key: "level", hint: "of the log on stderr" },
 } as const satisfies Readonly<Record<string, { section: string; key: string; hint: string }>>;
 type Flag = keyof typeof FLAGS;
@@ -28,6 +44,8 @@ const HELP = `usage: bmc serve [flags]
 ${Object.entries(FLAGS)
   .map(([flag, { section, key, hint }]) => `  --${flag.padEnd(13)} ${`${section}.${key}`.padEnd(20)} ${hint}`)
   .join("\n")}
+  --allow-public-udp  memcached.allowPublicUdp  bind memcached's UDP port where others can reach it
+  --tail-call MAP[INDEX]=PROGRAM   memcached.tailCalls  fill a slot of a program array; repeatable
   --config FILE   a JSON file shaped like config/default.json
 
 Settings rise from config/default.json over --config and the environment (BMC_SERVER_PORT for
@@ -35,13 +53,17 @@ server.port) to flags. SIGTERM and SIGINT end it: what is in flight is finished.
 `;
 
 export async function run(argv: string[]): Promise<number> {
-  const options = Object.fromEntries([...Object.keys(FLAGS), "config"].map((f) => [f, { type: "string" }]));
-  const parsed = parseArguments("serve", HELP, argv, options as Record<string, { type: "string" }>);
+  const texts = Object.fromEntries([...Object.keys(FLAGS), "config"].map((f) => [f, { type: "string" }]));
+  const parsed = parseArguments("serve", HELP, argv, {
+    ...(texts as Record<string, { type: "string" }>),
+    "allow-public-udp": { type: "boolean" },
+    "tail-call": { type: "string", multiple: true },
+  });
   if (parsed === null) return 0;
   if (parsed.positionals.length > 0) {
     throw new UsageError(`unexpected argument '${parsed.positionals[0]}' (see 'bmc serve --help')`);
   }
-  const config = serveConfig(parsed.values as Partial<Record<Flag | "config", string>>, process.env);
+  const config = serveConfig(parsed.values as ServeFlags, process.env);
   const logger = pino({ level: config.log.level }, pino.destination({ fd: 2, sync: true }));
   const service = new Service(config, { logger });
   const { url } = await service.listen();
@@ -55,11 +77,13 @@ export async function run(argv: string[]): Promise<number> {
   return 0;
 }
 
+export type ServeFlags = Partial<Record<Flag | "config", string>> & {
+  readonly "allow-public-udp"?: boolean;
+  readonly "tail-call"?: readonly string[];
+};
+
 /** @throws ConfigError, UsageError */
-export function serveConfig(
-  flags: Partial<Record<Flag | "config", string>>,
-  env: Readonly<Record<string, string | undefined>>,
-): Config {
+export function serveConfig(flags: ServeFlags, env: Readonly<Record<string, string | undefined>>): Config {
   const layers: Layer[] = [{ name: "config/default.json", values: readJson(configPath("default.json")) }];
   if (flags.config !== undefined) layers.push({ name: flags.config, values: readJson(flags.config) });
   layers.push(environmentLayer(env));
@@ -70,14 +94,18 @@ export function serveConfig(
     setPath(values, [section, key], fromText(section, key, given));
     layers.push({ name: `--${flag}`, values });
   }
+  const allowPublicUdp = flags["allow-public-udp"];
+  if (allowPublicUdp) layers.push({ name: "--allow-public-udp", values: { memcached: { allowPublicUdp } } });
+  const tailCalls = flags["tail-call"];
+  if (tailCalls) layers.push({ name: "--tail-call", values: { memcached: { tailCalls } } });
   return resolveConfig(layers);
 }
 
-function banner({ config, machine, hook, objectPath }: Service, url: string): string {
+function banner({ config, machine, hook, objectPath, memcached }: Service, url: string): string {
   const lines = [`bmc serving ${url}`];
   if (machine === null || hook === null) lines.push("  offload   off: no program attached");
   else {
-    for (const program of machine.programs) {
+    for (const program of machine.programs.filter(({ type }) => type === "sk_skb")) {
       const { name, bytecode, attach } = program.program;
       lines.push(
         `  attached  ${name} at sk_skb/${attach}, engine ${program.engine}, ${bytecode.length / 8} instructions`,
@@ -88,6 +116,22 @@ function banner({ config, machine, hook, objectPath }: Service, url: string): st
     lines.push(
       `  hot tier  ${entries} entries x ${memoryBytes / entries} B = ${memoryBytes} bytes, admission ${config.hot.admission}`,
     );
+  }
+  if (memcached?.server) {
+    const { host, port } = memcached.server;
+    lines.push(`  memcached ${host}:${port}, TCP and UDP`);
+    for (const [where, program] of [
+      ["xdp ingress", memcached.xdp],
+      ["tc egress", memcached.tc],
+    ] as const) {
+      if (program === null) lines.push(`  attached  nothing at ${where}`);
+      else {
+        const { name, bytecode } = program.program;
+        lines.push(
+          `  attached  ${name} at ${where}, engine ${program.engine}, ${bytecode.length / 8} instructions`,
+        );
+      }
+    }
   }
   lines.push(
     `  cold tier lru-cache, ${config.cold.maxBytes} bytes, ${config.cold.maxEntries} entries at most`,

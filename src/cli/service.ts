@@ -2,13 +2,10 @@
  * The service put together: tiers, machine, hook, HTTP server, metrics. The one place that knows all of
  * them; `bmc serve` starts it, tests start it in their own process.
  */
-import { existsSync, readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import type { FastifyInstance } from "fastify";
 import type { Logger } from "pino";
-import { parseObject } from "../bpf/elf/object.ts";
 import { LoadError } from "../bpf/load-error.ts";
-import type { ProgramObject } from "../bpf/program.ts";
 import type { Config } from "../config.ts";
 import { ConfigError } from "../config.ts";
 import { Injector } from "../costs/injector.ts";
@@ -32,6 +29,8 @@ import { TieredCache } from "../tiers/tiered-cache.ts";
 import { configPath, loadProfile } from "./config-files.ts";
 import { Refusal } from "./exit.ts";
 import { ServiceLab } from "./lab-backend.ts";
+import { MemcachedFront } from "./memcached-front.ts";
+import { oneLine, readObject } from "./program-reference.ts";
 
 /** What http_kv.h writes into every hot answer. */
 const PROGRAM_KEEP_ALIVE_SECONDS = 72;
@@ -48,6 +47,8 @@ export class Service {
   readonly cache: TieredCache;
   readonly machine: HotMachine | null;
   readonly hook: TcpStreamHook | null;
+  /** null unless configured to listen. */
+  readonly memcached: MemcachedFront | null;
   readonly stats = new ServingStats();
   readonly meter: Meter;
   readonly sampler: RequestSampler;
@@ -100,10 +101,15 @@ export class Service {
       });
 
     const counters = machine && new HotCounters(machine);
+    this.memcached =
+      config.memcached.listen === null
+        ? null
+        : new MemcachedFront(config, { machine, cache: this.cache, injector, counters, nowNs, logger });
     const registry = createRegistry([
       ...servingFamilies(this.stats, this.cache, injector, counters),
       ...(counters?.families() ?? []),
       ...(this.hook ? hookFamilies(this.hook) : []),
+      ...(this.memcached?.families() ?? []),
     ]);
     const unhooked = { why: CROSSING_INDEX["no-program"], hookRuns: 0, instructions: 0 };
     const hook = this.hook;
@@ -131,11 +137,14 @@ export class Service {
   /** @throws Refusal when the address cannot be bound */
   async listen(): Promise<{ readonly url: string; readonly port: number }> {
     await this.app.ready();
+    // First, so that a refusal leaves nothing listening that would keep the process alive.
+    await this.memcached?.listen();
     const { host, port, timeoutCheckMs } = this.config.server;
     const { server } = this.app;
     this.hook?.attach(server, timeoutCheckMs);
     await new Promise<void>((resolve, reject) => {
       const fail = (error: NodeJS.ErrnoException) => {
+        void this.memcached?.close();
         reject(
           new Refusal(`cannot listen on ${host}:${port}: ${error.code ?? error.message}`, { cause: error }),
         );
@@ -184,6 +193,7 @@ export class Service {
       this.hook?.closeIdle();
     });
     await this.app.close();
+    await this.memcached?.close();
     await this.cache.cold.close();
   }
 }
@@ -207,21 +217,4 @@ function requireProgramsKeepAlive({ server, offload }: Config): void {
 /** Absolute path of an object built from src/programs, as shipped. */
 export function shippedObject(name: string): string {
   return configPath("..", "src", "programs", name);
-}
-
-function readObject(path: string): ProgramObject {
-  if (!existsSync(path)) throw new Refusal(`cannot read ${path}: no such file`);
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(path);
-  } catch (cause) {
-    throw new Refusal(`cannot read ${path}: ${(cause as NodeJS.ErrnoException).code ?? cause}`, { cause });
-  }
-  const parsed = parseObject(bytes);
-  if (!parsed.ok) throw new Refusal(`${path}: ${oneLine(parsed.error.message)}`);
-  return parsed.object;
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, " ");
 }

@@ -21,6 +21,8 @@ export type EngineOptions = {
   readonly itemMaxBytes?: number;
   /** Lines of `stats bmc`; without it the programs are off and the answer says so. */
   readonly bmcStats?: BmcStats;
+  /** Told of each command once its reply is written, with the reply's bytes: for charging costs. */
+  readonly onCommand?: (replyBytes: number) => void;
   /** Told of a fault of our own while a command ran; the client got SERVER_ERROR. */
   readonly onFault?: (error: unknown) => void;
 };
@@ -67,6 +69,7 @@ export class Engine {
   readonly itemMaxBytes: number;
   readonly bmcStats: BmcStats | null;
   readonly onFault: (error: unknown) => void;
+  readonly onCommand: ((replyBytes: number) => void) | null;
   /** What `stats settings` shows of the servers; they fill it in. */
   readonly settings = { maxconns: 0, tcpport: 0, udpport: 0, inter: "127.0.0.1", idle_timeout: 0 };
   verbosity = 0;
@@ -80,6 +83,7 @@ export class Engine {
     this.maxBytes = options.maxBytes ?? 64 * 1024 * 1024;
     this.itemMaxBytes = options.itemMaxBytes ?? ITEM_MAX_BYTES;
     this.bmcStats = options.bmcStats ?? null;
+    this.onCommand = options.onCommand ?? null;
     this.onFault = options.onFault ?? (() => undefined);
   }
 

@@ -51,6 +51,8 @@ export class Session implements CommandSink {
   count = 0;
   noreply = false;
 
+  /** Reply bytes of earlier commands still in the shared buffer; 0 after a wait, when they were sent. */
+  #replyStart = 0;
   #onBlock: BlockHandler | null = null;
   #afterSwallow: Uint8Array | null = null;
 
@@ -146,9 +148,11 @@ export class Session implements CommandSink {
   }
 
   #run(handler: (session: Session) => MaybePromise<void>): MaybePromise<void> {
+    this.#replyStart = this.reply.length;
     try {
       const done = handler(this);
       if (done instanceof Promise) {
+        this.#replyStart = 0;
         return done.then(this.#ended, (error: unknown) => {
           this.#failed(error);
           this.#ended();
@@ -161,7 +165,10 @@ export class Session implements CommandSink {
   }
 
   #ended = (): void => {
-    if (!this.parser.expectsMore) this.#host.commandDone();
+    if (this.parser.expectsMore) return;
+    const { onCommand } = this.engine;
+    if (onCommand !== null) onCommand(this.reply.length - this.#replyStart);
+    this.#host.commandDone();
   };
 
   #failed(error: unknown): void {

@@ -5,6 +5,7 @@
  */
 import type { EngineName } from "../../bpf/executable.ts";
 import { Kernel, type LoadedProgram } from "../../bpf/kernel.ts";
+import { LoadError } from "../../bpf/load-error.ts";
 import type { ArrayLike, BpfMap } from "../../bpf/maps/map.ts";
 import type { MapDef, Program, ProgramObject } from "../../bpf/program.ts";
 import { type FillRace, HotTier } from "./hot-tier.ts";
@@ -12,6 +13,10 @@ import { HOT_ENTRY_BYTES } from "./layout.ts";
 
 const SHARED_MAPS: readonly string[] = ["hot_map", "hot_config", "stats", "run_info", "http_date"];
 const HOT_MAP = "hot_map";
+
+/** One slot of a program array, as a user names it: MAP[INDEX]=PROGRAM. */
+export type TailCall = { readonly map: string; readonly index: number; readonly program: string };
+type Slot = { readonly def: MapDef; readonly index: number; readonly program: string };
 
 export type HotMachineOptions = {
   readonly entries: number;
@@ -28,6 +33,7 @@ export class HotMachine {
   readonly programs: LoadedProgram[] = [];
   readonly #entries: number;
   readonly #shared = new Map<string, MapDef>();
+  readonly #objects = new Map<ProgramObject, Map<string, LoadedProgram>>();
 
   /** @throws LoadError when the hot map does not fit */
   constructor(options: HotMachineOptions) {
@@ -49,12 +55,51 @@ export class HotMachine {
     return loaded;
   }
 
+  /**
+   * Loads a program of an object with all that it can tail-call, and fills the program arrays: with what the
+   * object says, then with `tailCalls`. Programs already loaded from the object are not loaded again.
+   * @throws LoadError
+   */
+  loadWithTailCalls(object: ProgramObject, name: string, tailCalls: readonly TailCall[] = []): LoadedProgram {
+    const loaded = this.#loadedOf(object);
+    const wanted = [name];
+    for (let next = wanted.shift(); next !== undefined; next = wanted.shift()) {
+      const program = object.programs.find((candidate) => candidate.name === next);
+      if (program === undefined) {
+        const has = object.programs.map((candidate) => candidate.name).join(", ") || "none";
+        throw new LoadError("BAD_BYTECODE", `the object has no program '${next}'; it has: ${has}`);
+      }
+      if (!loaded.has(next)) loaded.set(next, this.load(program));
+      for (const slot of slotsOf(program, tailCalls))
+        if (!loaded.has(slot.program)) wanted.push(slot.program);
+    }
+    for (const program of object.programs) {
+      if (loaded.has(program.name)) for (const slot of slotsOf(program, tailCalls)) this.#fill(slot, loaded);
+    }
+    return loaded.get(name) as LoadedProgram;
+  }
+
   /** A map of a loaded object by name, or null. */
   map(name: string, object?: ProgramObject): BpfMap | null {
     const def = this.#shared.get(name) ?? object?.maps.find((candidate) => candidate.name === name);
     if (def === undefined) return null;
     for (const map of this.kernel.maps) if (map.def === def) return map;
     return null;
+  }
+
+  #loadedOf(object: ProgramObject): Map<string, LoadedProgram> {
+    const known = this.#objects.get(object) ?? new Map<string, LoadedProgram>();
+    this.#objects.set(object, known);
+    return known;
+  }
+
+  #fill({ def, index, program }: Slot, loaded: ReadonlyMap<string, LoadedProgram>): void {
+    const target = loaded.get(program);
+    if (target === undefined) return;
+    const errno = this.kernel.createMap(this.#bind(def)).set(u32Bytes(index), u32Bytes(target.id));
+    if (errno !== 0) {
+      throw new LoadError("BAD_MAP", `map '${def.name}' refuses program '${program}' in slot ${index}`);
+    }
   }
 
   #bind(def: MapDef): MapDef {
@@ -91,3 +136,20 @@ const HOT_MAP_DEF: MapDef = {
   flags: 0,
   spinLockOffset: 0,
 };
+
+function slotsOf(program: Program, tailCalls: readonly TailCall[]): Slot[] {
+  return program.maps
+    .filter((def) => def.type === "prog_array")
+    .flatMap((def) => [
+      ...(def.initialPrograms ?? []).flatMap((name, index) =>
+        name === null ? [] : [{ def, index, program: name }],
+      ),
+      ...tailCalls
+        .filter(({ map }) => map === def.name)
+        .map(({ index, program: name }) => ({ def, index, program: name })),
+    ]);
+}
+
+function u32Bytes(value: number): Uint8Array {
+  return new Uint8Array(new Uint32Array([value]).buffer);
+}
