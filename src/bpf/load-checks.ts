@@ -45,6 +45,7 @@ function checkInstruction(slots: Slots, insn: Instruction, at: number, mapCount:
   if (entry !== null && !slots[entry]) {
     return { insn: at, message: `call out of range: slot ${entry} is not an instruction` };
   }
+  if (writtenRegister(insn) === FRAME_POINTER) return { insn: at, message: "frame pointer is read only" };
   switch (insn.kind) {
     case "call":
       if (insn.target === "helper" && !helperById(insn.id)) {
@@ -70,6 +71,22 @@ function checkInstruction(slots: Slots, insn: Instruction, at: number, mapCount:
     case "store":
     case "atomic":
       return insn.dst === FRAME_POINTER ? checkStack(at, insn.off, insn.bytes) : null;
+    default:
+      return null;
+  }
+}
+
+function writtenRegister(insn: Instruction): number | null {
+  switch (insn.kind) {
+    case "alu":
+    case "neg":
+    case "movsx":
+    case "swap":
+    case "load":
+    case "wide":
+      return insn.dst;
+    case "atomic":
+      return insn.fetch && insn.op !== "cmpxchg" ? insn.src : null;
     default:
       return null;
   }

@@ -16,6 +16,8 @@ const XDP_END_FIELD = 4;
 const XDP_META_FIELD = 8;
 const SKB_PKT_TYPE = 4;
 const SKB_PROTOCOL = 16;
+/** Given as 0 it becomes the packet's length. */
+const SKB_WIRE_LEN = 160;
 /** Fields of __sk_buff a test run may set, and gets back; all others must be zero. */
 const SKB_FIELDS = [
   "mark",
@@ -152,6 +154,9 @@ function prepareRun(kernel: Kernel, loaded: LoadedProgram, packet: PacketBuffer,
     if (!SKB_FIELDS.includes(name) || offset + bytes > context.length) continue;
     memory.set(context.subarray(offset, offset + bytes), packet.ctxAddress + offset);
   }
+  const wireLength = packet.ctxAddress + SKB_WIRE_LEN;
+  const { view: words } = kernel.rt.memory;
+  if (words.getUint32(wireLength, true) === 0) words.setUint32(wireLength, packet.length, true);
 }
 
 /** skb->protocol and skb->pkt_type as the Ethernet layer sets them; the loopback device of a test
