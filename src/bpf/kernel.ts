@@ -30,6 +30,8 @@ export type LoadOptions = {
   readonly verify?: boolean;
   /** Check every access at run time; default: only when not verified. */
   readonly checked?: boolean;
+  /** Should compiled code count instructions for the cost model? Default: true. */
+  readonly counts?: boolean;
   readonly target?: Target;
 };
 
@@ -61,9 +63,9 @@ function namesIn(def: MapDef): string[] {
   return (def.initialPrograms ?? []).filter((name) => name !== null);
 }
 
-type Engine = (input: CompileInput) => Executable;
+type Engine = (input: CompileInput, counts: boolean) => Executable;
 const ENGINES: Readonly<Record<EngineName, Engine>> = {
-  jit: (input) => compileProgram(input),
+  jit: (input, counts) => compileProgram(input, { counts }),
   interpreter: (input) => new InterpretedProgram(input),
 };
 
@@ -142,7 +144,13 @@ export class Kernel {
       rt: this.rt,
       checked: options.checked ?? !verified,
     };
-    const loaded = new Loaded(this.rt, program, this.#nextProgramId++, verified, ENGINES[engine](input));
+    const loaded = new Loaded(
+      this.rt,
+      program,
+      this.#nextProgramId++,
+      verified,
+      ENGINES[engine](input, options.counts ?? true),
+    );
     this.rt.programs.set(loaded.id, loaded);
     return loaded;
   }
