@@ -42,8 +42,18 @@ export type MaybePromise<T> = T | Promise<T>;
 
 export type StoreStats = { items: number; bytes: number; evictions: number; expirations: number };
 
+/** What a store shared with other nodes tells its node, so that no hot copy outlives a write elsewhere. */
+export interface StoreListener {
+  /** The key was, or may have been, written by anyone; null: every key. */
+  remoteWrite(key: Key | null): void;
+  /** False while writes elsewhere may go unnoticed: the hot tier must not be used. */
+  trusted(trusted: boolean): void;
+}
+
 export interface ColdStore {
   readonly name: string;
+  /** Only stores that others can write to have it. Calls `trusted` at once. */
+  watch?(listener: StoreListener): void;
   /** The live item, or null. An expired item is never returned. */
   get(key: Key): MaybePromise<Item | null>;
   /**
