@@ -189,9 +189,9 @@ export class RedisStore implements ColdStore {
 
   #invalidated(redisKey: Buffer | string | null): void {
     // null: the server forgot what it tracked (FLUSHALL, or its table was full).
-    if (redisKey === null) return this.#listener?.remoteWrite(null);
-    const text = typeof redisKey === "string" ? redisKey : redisKey.toString("latin1");
-    if (text.startsWith(this.#prefix)) this.#listener?.remoteWrite(text.slice(this.#prefix.length));
+    const text = Buffer.isBuffer(redisKey) ? redisKey.toString("latin1") : redisKey;
+    if (text === null) this.#listener?.remoteWrite(null);
+    else if (text.startsWith(this.#prefix)) this.#listener?.remoteWrite(text.slice(this.#prefix.length));
   }
 }
 
