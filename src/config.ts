@@ -49,6 +49,14 @@ export const CONFIG_SCHEMA = z.strictObject({
     fillRace: oneOf(FILL_RACE),
   }),
   cold: z.strictObject({
+    /** Null keeps items in this process; else a Redis or Valkey server that many nodes may share. */
+    url: z
+      .union([z.null(), z.string().regex(/^rediss?:\/\/\S+$/)])
+      .describe("null, or redis://host:port or rediss://host:port"),
+    /** A call to it may take this long, waiting included. */
+    deadlineMs: whole(1, 60_000),
+    /** Calls under way before new ones are refused. */
+    maxPending: whole(1, 1_000_000),
     maxBytes: whole(1_024, 2 ** 40),
     maxEntries: whole(1, 2 ** 24),
   }),

@@ -1,9 +1,10 @@
 /** `bmc serve`: the service as a process. Settings from flags, environment and files; ends on a signal. */
-import { pino } from "pino";
+import { type Logger, pino } from "pino";
 import { type Config, environmentLayer, fromText, type Layer, resolveConfig, setPath } from "../config.ts";
+import type { ColdStore } from "../tiers/cold/store.ts";
 import { parseArguments } from "./arguments.ts";
 import { configPath, readJson } from "./config-files.ts";
-import { UsageError } from "./exit.ts";
+import { Refusal, UsageError } from "./exit.ts";
 import { hasLab, Service } from "./service.ts";
 
 /** A flag is another name for one setting. */
@@ -17,6 +18,7 @@ const FLAGS = {
   "costs-scale": { section: "costs", key: "scale", hint: "0 injects no delay, 1 as modelled" },
   admission: { section: "hot", key: "admission", hint: "second-request, always or never" },
   "hot-entries": { section: "hot", key: "entries", hint: "slots of the hot tier" },
+  cold: { section: "cold", key: "url", hint: "redis://host:port: the cold tier in Redis or Valkey" },
   "fill-race": { section: "hot", key: "fillRace", hint: "safe, or unsafe: skips the generation check" },
   lab: { section: "lab", key: "mode", hint: "the lab page: auto (loopback only), on or off" },
   memcached: {
@@ -65,7 +67,8 @@ export async function run(argv: string[]): Promise<number> {
   }
   const config = serveConfig(parsed.values as ServeFlags, process.env);
   const logger = pino({ level: config.log.level }, pino.destination({ fd: 2, sync: true }));
-  const service = new Service(config, { logger });
+  const cold = await sharedCold(config, logger);
+  const service = new Service(config, { logger, ...(cold && { cold }) });
   const { url } = await service.listen();
   process.stdout.write(banner(service, url));
 
@@ -134,10 +137,31 @@ function banner({ config, machine, hook, objectPath, memcached }: Service, url: 
     }
   }
   lines.push(
-    `  cold tier lru-cache, ${config.cold.maxBytes} bytes, ${config.cold.maxEntries} entries at most`,
+    config.cold.url === null
+      ? `  cold tier lru-cache, ${config.cold.maxBytes} bytes, ${config.cold.maxEntries} entries at most`
+      : `  cold tier Redis at ${withoutPassword(config.cold.url)}`,
   );
   lines.push(`  costs     profile ${config.costs.profile}, scale ${config.costs.scale}`);
   lines.push(`  metrics   ${url}/metrics`);
   lines.push(hasLab(config) ? `  lab       ${url}/lab/` : "  lab       off (--lab on)");
   return `${lines.join("\n")}\n`;
+}
+
+/** @throws Refusal when a configured server cannot be reached at start */
+async function sharedCold({ cold }: Config, logger: Logger): Promise<ColdStore | null> {
+  if (cold.url === null) return null;
+  const { url, deadlineMs, maxPending } = cold;
+  // The client and its protocol are loaded only where they are used.
+  const { RedisStore } = await import("../tiers/cold/redis.ts");
+  try {
+    const onError = (error: Error) => logger.warn({ err: error }, "cold tier");
+    return await RedisStore.connect({ url, deadlineMs, maxPending, onError });
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message || cause.name : String(cause);
+    throw new Refusal(`cannot reach the cold tier at ${withoutPassword(url)}: ${why}`, { cause });
+  }
+}
+
+function withoutPassword(url: string): string {
+  return url.replace(/\/\/[^@/]*@/, "//");
 }

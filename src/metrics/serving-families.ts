@@ -129,6 +129,12 @@ export function servingFamilies(
       read: () => REJECTIONS.map((reason) => sample(cache.hot?.rejected[reason] ?? 0, { reason })),
     },
     {
+      name: "bmc_hot_untrusted_seconds_total",
+      help: "Time the hot tier was emptied and bypassed because a shared cold tier could not tell of others' writes.",
+      type: "counter",
+      read: () => [sample(cache.untrustedMs / 1e3)],
+    },
+    {
       name: "bmc_hot_capacity_entries",
       help: "Slots of the hot tier.",
       type: "gauge",

@@ -21,6 +21,14 @@ export class TieredCache implements Cache {
   /** Reads of the cold tier. */
   coldHits = 0;
   coldMisses = 0;
+  /**
+   * False while a shared cold tier cannot tell us of others' writes. The hot tier is then empty and takes no
+   * fill: every request crosses, and none can see an old value.
+   */
+  trusted = true;
+  /** Wall clock of when trust was lost; what earlier losses lasted in all. */
+  #untrustedSinceMs = 0;
+  #untrustedMs = 0;
 
   /** @param hot null where no program is attached */
   constructor(cold: ColdStore, hot: HotTier | null, admission: Admission, now: () => number = Date.now) {
@@ -28,6 +36,18 @@ export class TieredCache implements Cache {
     this.hot = hot;
     this.#admission = admission;
     this.#now = now;
+    cold.watch?.({
+      remoteWrite: (key) => {
+        if (key === null) this.hot?.clear();
+        else this.hot?.invalidate(key);
+      },
+      trusted: (isTrusted) => this.#trust(isTrusted),
+    });
+  }
+
+  /** How long the hot tier has had to be bypassed, in all, the present time included. */
+  get untrustedMs(): number {
+    return this.#untrustedMs + (this.trusted ? 0 : this.#now() - this.#untrustedSinceMs);
   }
 
   get(key: Key, outcome?: ReadOutcome): MaybePromise<Item | null> {
@@ -73,6 +93,15 @@ export class TieredCache implements Cache {
     return this.cold.stats();
   }
 
+  #trust(isTrusted: boolean): void {
+    if (isTrusted === this.trusted) return;
+    this.trusted = isTrusted;
+    if (isTrusted) this.#untrustedMs += this.#now() - this.#untrustedSinceMs;
+    else this.#untrustedSinceMs = this.#now();
+    // On the way out nothing old may be served; on the way in, nothing that was read while blind may enter.
+    this.hot?.clear();
+  }
+
   #count(item: Item | null): Item | null {
     if (item === null) this.coldMisses++;
     else this.coldHits++;
@@ -94,7 +123,10 @@ export class TieredCache implements Cache {
       const misfit = HotTier.misfit(key, item);
       const nowMs = this.#now();
       // What cannot be hot takes no place in the admission table.
-      if (misfit === null && !this.#admission.admits(hash, nowMs)) {
+      if (!this.trusted) {
+        fill = "untrusted";
+        hot.rejected.untrusted++;
+      } else if (misfit === null && !this.#admission.admits(hash, nowMs)) {
         fill = "not-admitted";
         hot.rejected["not-admitted"]++;
       } else fill = hot.fill(slot, hash, generation, key, item, nowMs);

@@ -14,7 +14,14 @@ import type { Item, Key } from "../cold/store.ts";
 import { fnv1a, HOT_ENTRY, HOT_ENTRY_BYTES, HOT_KEY_MAX, HOT_VALUE_MAX, STATE_VALID } from "./layout.ts";
 
 /** Why a fill did not happen. */
-export const REJECTIONS = ["not-admitted", "too-big", "key-too-long", "raced", "expired"] as const;
+export const REJECTIONS = [
+  "not-admitted",
+  "too-big",
+  "key-too-long",
+  "raced",
+  "expired",
+  "untrusted",
+] as const;
 export type Rejection = (typeof REJECTIONS)[number];
 /** `not-admitted`, `too-big` and `key-too-long` are also why the next request crosses. */
 export type FillResult = "stored" | Rejection;
@@ -41,6 +48,7 @@ export class HotTier {
     "key-too-long": 0,
     raced: 0,
     expired: 0,
+    untrusted: 0,
   };
 
   /** @param clockNs the kernel's own clock: what bpf_ktime_get_ns tells programs */
@@ -75,6 +83,12 @@ export class HotTier {
 
   generation(slot: number): number {
     return this.#memory.view.getUint32(slot + HOT_ENTRY.generation, true);
+  }
+
+  /** Whoever wrote the key, its slot serves nothing until it is filled anew, and fills under way are dropped. */
+  invalidate(key: Key): void {
+    this.#step(this.slotOf(fnv1a(key)), 0);
+    this.invalidations++;
   }
 
   /** The key is about to be written: its slot serves nothing and takes no fill until endWrite. */
