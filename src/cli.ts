@@ -16,6 +16,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   disasm: { summary: "list a program's instructions", load: () => import("./cli/disasm.ts") },
   run: { summary: "run a program over a packet", load: () => import("./cli/run.ts") },
   advise: { summary: "say whether offloading pays for a workload", load: () => import("./cli/advise.ts") },
+  audit: { summary: "list a program's copies and time per verdict", load: () => import("./cli/audit.ts") },
   simulate: { summary: "run an experiment in virtual time", load: () => import("./cli/simulate.ts") },
   exec: { summary: "run bare bytecode, as bpf_conformance asks", load: () => import("./cli/exec.ts") },
 };
