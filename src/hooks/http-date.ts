@@ -6,6 +6,7 @@ import type { LinearMemory } from "../bpf/memory.ts";
 
 export class HttpDate {
   readonly #memory: LinearMemory;
+  /** 0: the programs have no such map. */
   readonly #address: number;
   #fresh = false;
   readonly #expire = (): void => {
@@ -17,14 +18,17 @@ export class HttpDate {
     this.#address = address;
   }
 
-  /** Call before programs run. */
-  refresh(): void {
-    if (this.#fresh) return;
+  /** Call before programs run. @returns true once a second */
+  refresh(): boolean {
+    if (this.#fresh) return false;
     const now = new Date();
     const text = now.toUTCString();
-    const bytes = this.#memory.bytes;
-    for (let i = 0; i < text.length; i++) bytes[this.#address + i] = text.charCodeAt(i);
+    const { bytes } = this.#memory;
+    if (this.#address !== 0) {
+      for (let i = 0; i < text.length; i++) bytes[this.#address + i] = text.charCodeAt(i);
+    }
     this.#fresh = true;
     setTimeout(this.#expire, 1000 - now.getMilliseconds()).unref();
+    return true;
   }
 }

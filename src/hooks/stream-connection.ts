@@ -1,14 +1,17 @@
 /**
  * One TCP connection at the hook. Bytes arrive here first. Messages the program answers are answered here;
  * from the first one that passes, the bytes go untouched to Node's HTTP server, which is given the socket
- * only then. Order is kept by a count: while a request of this connection is in userspace, all that
- * follow it go there too.
+ * only then. Order is kept by a look at the last response: while a request of this connection is in
+ * userspace, all that follow it go there too.
  *
- * Two bounds on memory: an unfinished head is held only until the parser gives it up (4 KiB), and reading
- * stops while the reader of our answers does not keep up.
+ * Bytes lie in the shared read buffer until the callback returns: what outlives it is copied. Two bounds on
+ * memory: an unfinished head is held only until the parser gives it up (4 KiB), and reading stops while the
+ * reader of our answers does not keep up.
  */
+import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { CROSSING_INDEX, type Crossing } from "../tiers/crossing.ts";
+import { CROSSING_INDEX } from "../tiers/crossing.ts";
+import { readIntoShared, sharedReadBuffer } from "./raw-reads.ts";
 import type { ReplyBatch } from "./reply-batch.ts";
 import { identify, type SocketIdentity } from "./socket-key.ts";
 import { FATE, type StreamPrograms } from "./stream-programs.ts";
@@ -42,9 +45,11 @@ export class StreamConnection {
   readonly handle: number;
   readonly identity: SocketIdentity;
   readonly #host: ConnectionHost;
-  /** Requests handed to userspace and not yet answered. */
-  #outstanding = 0;
-  /** Why each of those crossed, for the ones whose 'request' event has not come yet. */
+  /** Do bytes come in the shared buffer? Else in 'data' events, in buffers of their own. */
+  readonly #shared: boolean;
+  /** The latest response userspace works on for this connection: those before it are done when it is. */
+  #lastResponse: ServerResponse | null = null;
+  /** Why each request handed up crossed, for the ones whose 'request' event has not come yet. */
   readonly #notes: number[] = [];
   /** Bytes of a message that is not complete, or that wait for the reader. */
   #held: Buffer | null = null;
@@ -62,14 +67,16 @@ export class StreamConnection {
   everTouched = false;
   idleSinceMs = 0;
 
-  readonly #onData = (chunk: Buffer): void => this.#receive(chunk);
+  readonly #onData = (chunk: Buffer): void => this.#receive(chunk, chunk.length);
 
   constructor(host: ConnectionHost, socket: Socket, handle: number) {
     this.#host = host;
     this.socket = socket;
     this.handle = handle;
     this.identity = identify(socket);
-    socket.on("data", this.#onData);
+    this.#shared = readIntoShared(socket, (bytes) => this.#receive(sharedReadBuffer, bytes));
+    if (this.#shared) socket.resume();
+    else socket.on("data", this.#onData);
     socket.on("end", () => this.#end());
     socket.on("drain", () => this.#drained());
     socket.on("error", ignore);
@@ -85,76 +92,91 @@ export class StreamConnection {
     return this.#httpData !== null;
   }
 
+  /** Nothing is under way: no request in userspace, none half here. */
   get idle(): boolean {
-    return this.#outstanding === 0 && this.#held === null && this.#bodyLeft === 0;
+    return this.#held === null && this.#bodyLeft === 0 && !this.#busy();
   }
 
   /** The HTTP server emitted a request of this connection: why did it cross? Index in CROSSINGS. */
-  takeNote(): number {
+  takeNote(response: ServerResponse): number {
+    this.#lastResponse = response;
     return this.#notes.shift() ?? (this.#pinned >= 0 ? this.#pinned : UNSUPPORTED);
-  }
-
-  /** A request of this connection has been answered, or has died. */
-  requestDone(): void {
-    this.#outstanding--;
   }
 
   /** No program any more: what is held, and all that comes, goes to userspace. */
   detach(): void {
     if (this.#pinned < 0) this.#pinned = CROSSING_INDEX.fault;
+    if (this.#stalled) return; // what waits for the reader goes up once it reads
     this.#release();
     this.#held = null;
   }
 
-  #receive(chunk: Buffer): void {
-    this.touched = true;
-    this.everTouched = true;
-    if (this.#pinned >= 0) {
-      this.#pass(chunk);
-      return;
-    }
-    const host = this.#host;
-    host.chunkStarts();
-    host.programs.date?.refresh();
-    if (this.#held === null) {
-      this.#process(chunk, 0);
-      return;
-    }
-    this.#cancelTimer();
-    const joined = Buffer.concat([this.#held, chunk]);
-    const released = this.#released;
-    this.#held = null;
-    this.#released = 0;
-    this.#process(joined, released);
+  #busy(): boolean {
+    if (this.#notes.length > 0) return true;
+    const last = this.#lastResponse;
+    if (last === null) return false;
+    if (!last.writableFinished) return true;
+    this.#lastResponse = null;
+    return false;
   }
 
-  /** Takes messages off the chunk until it ends. Its first `released` bytes are with userspace already. */
-  #process(chunk: Buffer, released: number): void {
+  #receive(chunk: Buffer, length: number): void {
+    this.touched = true;
+    this.everTouched = true;
+    if (this.#held !== null) this.#receiveMore(chunk, length);
+    else if (this.#pinned >= 0) this.#pass(chunk, 0, length, true);
+    else {
+      this.#host.chunkStarts();
+      this.#process(chunk, length, 0);
+    }
+  }
+
+  #receiveMore(chunk: Buffer, length: number): void {
+    const joined = Buffer.concat([this.#held ?? EMPTY, chunk.subarray(0, length)]);
+    const released = this.#released;
+    this.#cancelTimer();
+    this.#held = null;
+    this.#released = 0;
+    if (this.#stalled) this.#held = joined;
+    else if (this.#pinned >= 0) this.#pass(joined, released, joined.length, false);
+    else {
+      this.#host.chunkStarts();
+      this.#process(joined, joined.length, released);
+    }
+  }
+
+  /** Takes messages off the first `end` bytes of the chunk. Its first `released` are with userspace already. */
+  #process(chunk: Buffer, end: number, released: number): void {
     const host = this.#host;
-    const { programs, replies, crossingOfReason } = host;
-    const end = chunk.length;
+    const { programs, replies } = host;
     let at = 0;
     let passFrom = released > 0 ? released : -1;
+    /** Does what passes hold a body? The HTTP server keeps views of those. */
+    let withBody = false;
     let hits = 0;
     if (this.#bodyLeft > 0) {
       at = Math.min(this.#bodyLeft, end);
       this.#bodyLeft -= at;
       passFrom = 0;
+      withBody = true;
     }
+    let mayAnswer = passFrom < 0 && !this.#busy() && !this.socket.writableEnded;
     while (at < end) {
-      const length = programs.frame(chunk, at, this.identity);
+      const length = programs.frame(chunk, at, end, this.identity);
       if (length <= 0 || programs.fault !== null) {
         if (programs.fault === null) {
           if (length === 0) break;
           this.#pin(programs.reason);
         }
         if (passFrom < 0) passFrom = at;
+        withBody = true;
         at = end;
         break;
       }
       const here = end - at;
       let why = ORDERED;
-      if (passFrom < 0 && this.#outstanding === 0 && !this.socket.writableEnded) {
+      const bodyless = programs.headLength === length;
+      if (mayAnswer) {
         const fate = programs.judge(Math.min(length, here), this.handle);
         if (fate !== FATE.pass && length <= here) {
           at += length;
@@ -165,18 +187,20 @@ export class StreamConnection {
           const kept = this.#answer(hits);
           hits = 0;
           if (kept) continue;
-          this.#stall(chunk, at);
+          if (at < end) this.#held = Buffer.from(chunk.subarray(at, end));
           return;
         }
+        mayAnswer = false;
         if (programs.fault !== null) {
-          if (passFrom < 0) passFrom = at;
+          passFrom = at;
+          withBody = true;
           at = end;
           break;
         }
-        why = crossingOfReason[programs.reason] ?? UNSUPPORTED;
+        why = host.crossingOfReason[programs.reason] ?? UNSUPPORTED;
       }
-      this.#outstanding++;
       this.#notes.push(why);
+      if (!bodyless) withBody = true;
       if (passFrom < 0) passFrom = at;
       if (length > here) {
         this.#bodyLeft = length - here;
@@ -184,25 +208,22 @@ export class StreamConnection {
       } else at += length;
     }
     if (hits > 0) this.#answer(hits);
-    if (at < end) this.#hold(chunk, at, released);
+    if (at < end) this.#hold(chunk, at, end, released);
     if (programs.fault !== null) host.faulted();
-    if (passFrom >= 0 && passFrom < at) this.#pass(slice(chunk, passFrom, at));
+    if (passFrom >= 0 && passFrom < at) this.#pass(chunk, passFrom, at, withBody);
   }
 
   /** @returns false when the reader does not keep up; reading is paused then */
   #answer(hits: number): boolean {
-    this.#host.charge(hits);
-    const more = this.socket.write(this.#host.replies.take());
-    this.#host.answered(hits);
+    const host = this.#host;
+    host.charge(hits);
+    const more = this.socket.write(host.replies.take());
+    host.answered(hits);
     if (!more) {
       this.#stalled = true;
       this.socket.pause();
     }
     return more;
-  }
-
-  #stall(chunk: Buffer, at: number): void {
-    if (at < chunk.length) this.#held = chunk.subarray(at);
   }
 
   #drained(): void {
@@ -211,24 +232,22 @@ export class StreamConnection {
     const held = this.#held;
     if (held !== null && this.#timer === null && this.#released === 0) {
       this.#held = null;
-      if (this.#pinned >= 0) this.#pass(held);
-      else this.#process(held, 0);
+      if (this.#pinned >= 0) this.#pass(held, 0, held.length, false);
+      else this.#process(held, held.length, 0);
     }
     // The HTTP server may have paused the socket for reasons of its own.
     if (!this.#stalled && (this.socket as { _paused?: boolean })._paused !== true) this.socket.resume();
   }
 
   /** Keeps the start of an unfinished message. What of it userspace has (`released`) stays known. */
-  #hold(chunk: Buffer, at: number, released: number): void {
+  #hold(chunk: Buffer, at: number, end: number, released: number): void {
+    this.#held = Buffer.from(chunk.subarray(at, end));
     if (at === 0 && released > 0) {
       // Given up waiting for this head before: its new bytes go up at once.
-      this.#held = chunk;
-      this.#released = chunk.length;
-      this.#pass(chunk.subarray(released));
+      this.#released = released;
+      this.#release();
       return;
     }
-    this.#held = at === 0 ? chunk : chunk.subarray(at);
-    this.#released = 0;
     this.#timer = setTimeout(() => this.#splitTimeout(), this.#host.splitTimeoutMs);
   }
 
@@ -246,9 +265,9 @@ export class StreamConnection {
     this.#cancelTimer();
     const held = this.#held;
     if (held === null || this.#released >= held.length) return;
-    const fresh = held.subarray(this.#released);
+    const from = this.#released;
     this.#released = held.length;
-    this.#pass(fresh);
+    this.#pass(held, from, held.length, false);
   }
 
   #end(): void {
@@ -264,26 +283,29 @@ export class StreamConnection {
     listeners[listeners.length - 1]?.call(this.socket);
   }
 
-  #pass(bytes: Buffer): void {
+  /** Hands bytes to the HTTP server; `copy`: it may keep views of them. */
+  #pass(chunk: Buffer, from: number, to: number, copy: boolean): void {
     if (this.#httpData === null) this.#attach();
+    const view = from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to);
     const host = this.#host;
     const before = host.current;
     host.current = this;
-    this.#httpData?.(bytes);
+    this.#httpData?.(copy && this.#shared ? Buffer.from(view) : view);
     host.current = before;
   }
 
   /**
    * Node's HTTP server reads the socket's handle directly until someone else listens for 'data'. Taking its
-   * own listener off and ours on again makes it let go, and leaves us its listener to call.
+   * own listener off and, where bytes come that way, ours on again makes it let go, and leaves us its
+   * listener to call.
    */
   #attach(): void {
     const { socket } = this;
-    socket.removeListener("data", this.#onData);
+    if (!this.#shared) socket.removeListener("data", this.#onData);
     this.#host.adopt(socket);
     const listener = socket.listeners("data").at(-1) as DataListener | undefined;
     if (listener) socket.removeListener("data", listener);
-    socket.on("data", this.#onData);
+    if (!this.#shared) socket.on("data", this.#onData);
     this.#httpData = listener ?? ignore;
   }
 
@@ -298,11 +320,8 @@ export class StreamConnection {
   }
 }
 
-const ORDERED = CROSSING_INDEX["ordered" satisfies Crossing];
-const UNSUPPORTED = CROSSING_INDEX["unsupported" satisfies Crossing];
-
-function slice(chunk: Buffer, from: number, to: number): Buffer {
-  return from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to);
-}
+const ORDERED = CROSSING_INDEX.ordered;
+const UNSUPPORTED = CROSSING_INDEX.unsupported;
+const EMPTY = Buffer.alloc(0);
 
 function ignore(): void {}

@@ -7,7 +7,7 @@ import type { Fault } from "../bpf/fault.ts";
 import type { LoadedProgram } from "../bpf/kernel.ts";
 import type { ArrayLike } from "../bpf/maps/map.ts";
 import type { SocketMap } from "../bpf/maps/sockets.ts";
-import type { PacketBuffer } from "../bpf/packet-buffer.ts";
+import { HEADROOM_BYTES, type PacketBuffer } from "../bpf/packet-buffer.ts";
 import type { ProgramObject } from "../bpf/program.ts";
 import type { Runtime } from "../bpf/runtime.ts";
 import type { Key } from "../tiers/cold/store.ts";
@@ -23,7 +23,15 @@ export const VISIBLE_BYTES = 4_104;
 const REPLY_ROOM = 2_048;
 
 /** Byte offsets in struct __sk_buff (bpf/context.ts). */
-const SKB = { family: 88, remoteIp4: 92, remoteIp6: 100, remotePort: 132, localPort: 136 } as const;
+const SKB = {
+  priority: 32,
+  tcIndex: 44,
+  family: 88,
+  remoteIp4: 92,
+  remoteIp6: 100,
+  remotePort: 132,
+  localPort: 136,
+} as const;
 
 /** What became of a message. */
 export const FATE = { pass: 0, reply: 1, drop: 2 } as const;
@@ -38,11 +46,13 @@ export class StreamPrograms {
   readonly parser: LoadedProgram;
   readonly verdict: LoadedProgram;
   readonly packet: PacketBuffer;
-  readonly date: HttpDate | null;
+  readonly date: HttpDate;
   readonly #rt: Runtime;
   readonly #sockets: SocketMap | null;
   readonly #runInfo: number;
   readonly #hot: HotTier;
+  /** Whose connection the context struct describes. */
+  #identity: SocketIdentity | null = null;
 
   /** @throws AttachError, LoadError */
   constructor(machine: HotMachine, object: ProgramObject) {
@@ -58,13 +68,14 @@ export class StreamPrograms {
     this.#rt = kernel.rt;
     this.#hot = machine.hot;
     this.packet = kernel.createPacketBuffer("sk_skb", { roomBytes: VISIBLE_BYTES + REPLY_ROOM });
+    // Zeroes the context struct; from then on only what differs between messages is written.
+    this.packet.reset(new Uint8Array(0));
     this.parser = machine.load(parser);
     this.verdict = machine.load(verdict);
     const sockets = object.maps.find((map) => map.type === "sockhash");
     this.#sockets = sockets ? (machine.map(sockets.name, object) as SocketMap | null) : null;
     this.#runInfo = addressOf(machine, "run_info");
-    const date = addressOf(machine, "http_date");
-    this.date = date === 0 ? null : new HttpDate(this.#rt.memory, date);
+    this.date = new HttpDate(this.#rt.memory, addressOf(machine, "http_date"));
   }
 
   /** The fault that ended the pair's service, or null. */
@@ -86,15 +97,28 @@ export class StreamPrograms {
   }
 
   /**
-   * Puts the stream's bytes from `offset` on into the packet and runs the parser.
+   * Puts the stream's bytes in [offset, end) into the packet and runs the parser.
    * @returns the message's length, which may exceed what is there; 0 when more bytes are needed to tell;
    * negative when it gives the connection up, or faulted
    */
-  frame(chunk: Uint8Array, offset: number, identity: SocketIdentity): number {
-    const left = chunk.length - offset;
-    this.packet.reset(chunk, offset, Math.min(left, VISIBLE_BYTES));
-    this.#identify(identity);
-    return this.parser.run(this.packet.ctxAddress);
+  frame(chunk: Uint8Array, offset: number, end: number, identity: SocketIdentity): number {
+    const rt = this.#rt;
+    const { packet } = this;
+    if (identity !== this.#identity) this.#identify(identity);
+    const { bytes, words } = rt.memory;
+    const at = packet.hardStart + HEADROOM_BYTES;
+    const length = Math.min(end - offset, VISIBLE_BYTES);
+    bytes.set(chunk.subarray(offset, offset + length), at);
+    packet.data = at;
+    packet.dataMeta = at;
+    packet.dataEnd = at + length;
+    rt.packet = packet;
+    packet.syncContext();
+    // The two fields an sk_skb program may write.
+    const ctx = packet.ctxAddress;
+    words[(ctx + SKB.priority) >> 2] = 0;
+    words[(ctx + SKB.tcIndex) >> 2] = 0;
+    return this.parser.run(ctx);
   }
 
   /** Runs the verdict on the message just framed, of which `bytes` are there. */
@@ -121,17 +145,25 @@ export class StreamPrograms {
     return this.#hot.keyAt(this.#rt.memory.words[(this.#runInfo >> 2) + RUN_INFO_WORD.slot]!);
   }
 
+  /** Of the message just framed, up to and with the empty line; 0 from programs that do not say. */
+  get headLength(): number {
+    return this.#runInfo === 0 ? 0 : this.#rt.memory.words[(this.#runInfo >> 2) + RUN_INFO_WORD.headLen]!;
+  }
+
   /** The kernel's whole memory; the reply lies at packet.data .. packet.dataEnd. */
   get memoryBytes(): Uint8Array {
     return this.#rt.memory.bytes;
   }
 
-  #identify({ family, words: key }: SocketIdentity): void {
+  #identify(identity: SocketIdentity): void {
+    this.#identity = identity;
+    const { family, words: key } = identity;
     const { words } = this.#rt.memory;
     const ctx = this.packet.ctxAddress;
     words[(ctx + SKB.family) >> 2] = family;
-    if (family === AF_INET) words[(ctx + SKB.remoteIp4) >> 2] = key[3]!;
-    else for (let i = 0; i < 4; i++) words[((ctx + SKB.remoteIp6) >> 2) + i] = key[i]!;
+    const v4 = family === AF_INET;
+    words[(ctx + SKB.remoteIp4) >> 2] = v4 ? key[3]! : 0;
+    for (let i = 0; i < 4; i++) words[((ctx + SKB.remoteIp6) >> 2) + i] = v4 ? 0 : key[i]!;
     words[(ctx + SKB.remotePort) >> 2] = key[4]!;
     words[(ctx + SKB.localPort) >> 2] = key[5]!;
   }
