@@ -84,6 +84,10 @@ export class TcpStreamHook implements ConnectionHost {
     return this.#connections.size;
   }
 
+  *sockets(): Iterable<Socket> {
+    for (const { socket } of this.#connections) yield socket;
+  }
+
   /** Call once, before the server listens. */
   attach(server: Server, timeoutCheckMs: number): void {
     this.#server = server;

@@ -15,6 +15,7 @@ import type { AppOptions } from "./options.ts";
 import { problem, sendFault } from "./problem.ts";
 import { serverTiming } from "./server-timing.ts";
 import { parseTarget, ttlMs } from "./target.ts";
+import { inTurn, queue } from "./write-gate.ts";
 
 /** Head of a small request and of its answer, for the bytes the cold path copies besides the value. */
 const HEAD_BYTES = 300;
@@ -38,6 +39,7 @@ export function registerKv(app: FastifyInstance, options: AppOptions): void {
   app.server.prependListener("request", (request: Noted, response) => {
     arrivedNs = nowNs();
     crossed = options.crossing(response);
+    queue(request, response);
     if (options.closing()) response.setHeader("Connection", "close");
     // A write is handled when its body is there, and others may have come by then.
     if (request.method !== "GET") request[NOTE] = { ...crossed };
@@ -86,7 +88,7 @@ export function registerKv(app: FastifyInstance, options: AppOptions): void {
       reply.header("cache-status", cacheStatus("miss", crossing));
       sendFault(reply, error, options.onError);
     };
-    settle(() => cache.get(target.key, outcome), answer, fail);
+    inTurn(request.raw, () => settle(() => cache.get(target.key, outcome), answer, fail));
     return reply;
   };
 
@@ -105,18 +107,17 @@ export function registerKv(app: FastifyInstance, options: AppOptions): void {
     const ttl = "fault" in target ? target : ttlMs(target.query);
     if (typeof ttl !== "number") return reply.code(400).send(problem(400, ttl.fault));
     const { key } = target as { key: Key };
-    meter.cold.hookRuns = note.hookRuns;
-    meter.cold.instructions = note.instructions;
-    meter.cold.nativeBytes = HEAD_BYTES + (Buffer.isBuffer(request.body) ? request.body.length : 0);
-    meter.chargeWrite();
-    reply.header("server-timing", serverTiming(meter.profile, meter.cold));
-    settle(
-      () => cache.update(key, change(ttl)),
-      answer,
-      (error) => {
-        sendFault(reply, error, options.onError);
-      },
-    );
+    const fail = (error: unknown) => {
+      sendFault(reply, error, options.onError);
+    };
+    inTurn(request.raw, () => {
+      meter.cold.hookRuns = note.hookRuns;
+      meter.cold.instructions = note.instructions;
+      meter.cold.nativeBytes = HEAD_BYTES + (Buffer.isBuffer(request.body) ? request.body.length : 0);
+      meter.chargeWrite();
+      reply.header("server-timing", serverTiming(meter.profile, meter.cold));
+      settle(() => cache.update(key, change(ttl)), answer, fail);
+    });
     return reply;
   };
 
