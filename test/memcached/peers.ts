@@ -14,8 +14,8 @@ export const NO_MEMCACHED =
 
 export type Peer = { readonly port: number; close(): Promise<void> };
 
-export function memoryCache(maxBytes = 64 << 20): Cache {
-  return new MemoryStore({ maxBytes, maxEntries: 1e6 });
+export function memoryCache(maxEntries = 10_000): Cache {
+  return new MemoryStore({ maxBytes: 64 << 20, maxEntries });
 }
 
 export async function ourPeer(cache: Cache = memoryCache()): Promise<Peer & { server: MemcachedServer }> {
