@@ -43,7 +43,7 @@ export class Session implements CommandSink {
   readonly #commands: ReadonlyMap<string, Command>;
   readonly #get: Command["run"];
 
-  /** The line under way. Valid until the next one: also across a wait, since commands take turns. */
+  /** The line under way. Valid until the next one, also across a wait; across a block after keepLine(). */
   bytes: Buffer = Buffer.alloc(0);
   lineEnd = 0;
   readonly starts = new Int32Array(MAX_TOKENS);
@@ -128,6 +128,17 @@ export class Session implements CommandSink {
   refuseBlock(bytes: number, line: Uint8Array | null): void {
     this.#afterSwallow = line;
     this.parser.swallow(bytes);
+  }
+
+  /** Copies the line, for a handler that reads its tokens again when the block is there. */
+  keepLine(): void {
+    const first = this.starts[0]!;
+    this.bytes = Buffer.from(this.bytes.subarray(first, this.lineEnd));
+    for (let i = 0; i < this.count; i++) {
+      this.starts[i]! -= first;
+      this.ends[i]! -= first;
+    }
+    this.lineEnd -= first;
   }
 
   key(token: number): Key {

@@ -56,6 +56,7 @@ export function metaSet(session: Session): MaybePromise<void> {
   if (engine.itemBytes(flags.key.length, flags.clientFlags, length) > engine.itemMaxBytes) {
     return refuseTooLarge(session, flags.key, length, mode === "set", TOO_LARGE);
   }
+  session.keepLine();
   session.expectBlock(length, (_session, value, intact) => {
     if (!intact) return reply.bytes(BAD_CHUNK);
     let cas = 0n;
