@@ -51,7 +51,8 @@ _Static_assert(__builtin_offsetof(struct hot_entry, value) == 296, "value");
 
 struct hot_config {
 	u32 entries; /* slots of hot_map in use; 0 is HOT_ENTRIES_DEFAULT */
-	u32 reserved[3];
+	u32 memcached_port; /* host order; 0 is 11211 */
+	u32 reserved[2];
 };
 
 /* Counters: u64 each, in the one per-CPU value of `stats`. */
