@@ -44,6 +44,9 @@ export class TcpStreamHook implements ConnectionHost {
   current: StreamConnection | null = null;
   /** Connections given up to userspace, by the parser's reason. */
   readonly pinnedByReason = new Float64Array(REASON_NAMES.length);
+  /** Time from a chunk's arrival until its answers lay ready, of the chunks that were timed. */
+  timedNs = 0;
+  timedMessages = 0;
   /** Faults that ended the program's service: 0 or 1. */
   faults = 0;
   readonly #options: TcpStreamOptions;
@@ -162,7 +165,11 @@ export class TcpStreamHook implements ConnectionHost {
   }
 
   charge(hits: number): void {
-    const { meter } = this.#options;
+    const { meter, nowNs } = this.#options;
+    if (this.#chunkStartNs !== 0) {
+      this.timedNs += nowNs() - this.#chunkStartNs;
+      this.timedMessages += hits;
+    }
     const { hot } = meter;
     hot.hookRuns = 1;
     hot.instructions = this.#lastInstructions() / hits;

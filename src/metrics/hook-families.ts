@@ -7,6 +7,8 @@ export type HookNumbers = {
   readonly attached: boolean;
   readonly faults: number;
   readonly pinnedByReason: Float64Array;
+  readonly timedNs: number;
+  readonly timedMessages: number;
 };
 
 const PINNING = RUN_REASONS.filter((row) => "crossing" in row && row.crossing === "pinned");
@@ -30,6 +32,18 @@ export function hookFamilies(hook: HookNumbers): readonly Family[] {
       help: "Faults of an attached program at run time; it is detached by the first.",
       type: "counter",
       read: () => [sample(hook.faults, { hook: "sk_skb" })],
+    },
+    {
+      name: "bmc_program_run_seconds_total",
+      help: "Time the hook's programs took, copying in and out included, for the answered messages that were timed (all of the first 1,000 chunks a second, then one chunk in 8).",
+      type: "counter",
+      read: () => [sample(hook.timedNs / 1e9, { hook: "sk_skb" })],
+    },
+    {
+      name: "bmc_program_timed_messages_total",
+      help: "Answered messages that bmc_program_run_seconds_total is of.",
+      type: "counter",
+      read: () => [sample(hook.timedMessages, { hook: "sk_skb" })],
     },
     {
       name: "bmc_pinned_connections_total",
