@@ -41,8 +41,15 @@ module.exports = {
       name: "engines-do-not-meet",
       severity: "error",
       comment: "Verifier, JIT and interpreter are three readings of one ISA; they meet in kernel.ts only.",
-      from: { path: "^src/bpf/(verifier|jit)/|^src/bpf/interpreter" },
-      to: { path: "^src/bpf/(verifier|jit)/|^src/bpf/interpreter", pathNot: "^src/bpf/$1/" },
+      from: { path: "^src/bpf/(verifier|jit)/" },
+      to: { path: "^src/bpf/(verifier|jit)/|^src/bpf/(interpreter|stepper)", pathNot: "^src/bpf/$1/" },
+    },
+    {
+      name: "the-interpreter-stands-alone",
+      severity: "error",
+      comment: "The reference must not lean on what it judges.",
+      from: { path: "^src/bpf/(interpreter|stepper)" },
+      to: { path: "^src/bpf/(verifier|jit)/" },
     },
     {
       name: "isa-is-a-leaf",
