@@ -133,6 +133,7 @@ export class MemcachedFront {
 
   #hook(machine: HotMachine, server: MemcachedServer): void {
     const { kernel } = machine;
+    machine.memcachedPort = server.port;
     const { xdp, tc } = this;
     const { logger } = this.#parts;
     const onFault = (fault: unknown, { program }: LoadedProgram): void =>

@@ -32,6 +32,7 @@ export class HotMachine {
   readonly engine: EngineName;
   readonly programs: LoadedProgram[] = [];
   readonly #entries: number;
+  #memcachedPort = 0;
   readonly #shared = new Map<string, MapDef>();
   readonly #objects = new Map<ProgramObject, Map<string, LoadedProgram>>();
 
@@ -116,12 +117,20 @@ export class HotMachine {
     return same ? known : def;
   }
 
-  /** Programs take the slot modulo this number (hot_map.h, hot_slot). */
+  /** Tells the memcached programs which port is theirs (hot_map.h, hot_config). */
+  set memcachedPort(port: number) {
+    this.#memcachedPort = port;
+    this.#writeConfig();
+  }
+
+  /** Programs take the slot modulo `entries` (hot_map.h, hot_slot). */
   #writeConfig(): void {
     const config = this.map("hot_config");
     if (config === null) return;
     const value = new Uint8Array(config.def.valueBytes);
-    new DataView(value.buffer).setUint32(0, this.#entries, true);
+    const view = new DataView(value.buffer);
+    view.setUint32(0, this.#entries, true);
+    view.setUint32(4, this.#memcachedPort, true);
     config.set(new Uint8Array(config.def.keyBytes), value);
   }
 }
