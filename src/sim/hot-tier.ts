@@ -1,7 +1,7 @@
 /**
  * The hot tier as the programs keep it, without its bytes: which key sits where. Keys are 32-bit ids
  * plus their FNV-1a hash, computed by the caller (keys.ts) over the very bytes a program would hash.
- * - direct: slot = hash % slots, always replaced (BMC)
+ * - direct: slot = hash % slots, always replaced; a write drops whatever the slot holds (BMC)
  * - set: hash picks a set of `ways`; second chance inside it: a hit sets the entry's bit, the hand clears
  *   bits until it finds one unset
  * - lru: exact least recently used over all entries
@@ -14,7 +14,7 @@ export interface HotTier {
   /** Is the key there? Touches its recency. */
   lookup(id: number, hash: number): boolean;
   fill(id: number, hash: number): void;
-  /** Forgets the key. @returns whether it was there */
+  /** A write to the key is seen. @returns whether an entry was dropped */
   invalidate(id: number, hash: number): boolean;
 }
 
@@ -33,11 +33,12 @@ export class DirectMapped implements HotTier {
   fill(id: number, hash: number): void {
     this.#ids[hash % this.entries] = id;
   }
-  invalidate(id: number, hash: number): boolean {
+  /** As BMC and our programs do it: whatever sits in the written key's slot is dropped, unlooked-at. */
+  invalidate(_id: number, hash: number): boolean {
     const slot = hash % this.entries;
-    if (this.#ids[slot] !== id) return false;
+    const was = this.#ids[slot] !== EMPTY;
     this.#ids[slot] = EMPTY;
-    return true;
+    return was;
   }
 }
 

@@ -52,14 +52,14 @@ describe("hot tier", () => {
     expect([1, 2, 3, 4, 5].map((id) => set.lookup(id, 0))).toEqual([true, false, true, true, true]);
   });
 
-  test("direct: equal slot replaces, invalidation of another key leaves it", () => {
+  test("direct: equal slot replaces; a write drops whatever sits in its slot", () => {
     const direct = createHotTier("direct", 8);
     direct.fill(1, 3);
-    expect(direct.invalidate(2, 3)).toBe(false);
     direct.fill(2, 11);
     expect([direct.lookup(1, 3), direct.lookup(2, 11)]).toEqual([false, true]);
-    expect(direct.invalidate(2, 11)).toBe(true);
+    expect(direct.invalidate(7, 19)).toBe(true);
     expect(direct.lookup(2, 11)).toBe(false);
+    expect(direct.invalidate(7, 19)).toBe(false);
   });
 
   const simulated = (policy: Policy, keys: number, entries: number, skew: number) => {
