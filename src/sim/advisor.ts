@@ -31,6 +31,10 @@ import { HOT_KEY_MAX, HOT_VALUE_MAX } from "./trace-summary.ts";
 export const GAIN = 1.2;
 /** A cold p99 stretched by more than this is harm. */
 export const HARM = 1.25;
+/** Below this rate nothing ever queues: slower workloads are simulated at it. */
+const SLOWEST_RATE = 10;
+/** Keeps a run within the virtual time that a machine's clock holds. */
+const LONGEST_RUN_S = 4_000;
 /** Softirq time beyond its own that a thread endures before the scheduler steps in (Linux: about 2 ms). */
 const BUDGET_NS = 2_000_000;
 
@@ -107,14 +111,16 @@ export function advise(query: Query): Advice {
 }
 
 function side(query: Query, capacity: number, paths: FlowSpec["paths"], weights: readonly number[]): Side {
-  const { rate, slo } = query;
-  const load = rate / capacity;
+  const { slo } = query;
+  const load = query.rate / capacity;
+  const rate = Math.max(SLOWEST_RATE, query.rate);
+  const requests = Math.min(query.requests, Math.ceil(rate * LONGEST_RUN_S));
   const flow: FlowSpec = { name: "f", arrival: { kind: "poisson", rate }, queue: "rss", paths };
   const spec = ownSockets(query.cores, { softirqBudgetNs: BUDGET_NS, userSliceNs: BUDGET_NS });
   const machine = new Machine(spec, [flow], randomSteering(weights, query.seed), query.seed);
-  machine.run(Math.ceil(query.requests / 4));
+  machine.run(Math.ceil(requests / 4));
   machine.resetStats();
-  machine.run(query.requests);
+  machine.run(requests);
   const { byPath, offered, nicDrops, socketDrops } = machine.stats[0]!;
   const all = merged(byPath);
   const saturated = load >= 1;

@@ -12,6 +12,7 @@ import { type ArrivalSpec, type GapSource, gapSource } from "./arrivals.ts";
 import { EventQueue, NEVER } from "./event-queue.ts";
 import { Histogram } from "./histogram.ts";
 import { Prng } from "./prng.ts";
+import { SimError } from "./sim-error.ts";
 import { Sockets } from "./sockets.ts";
 
 export type PathSpec = {
@@ -275,7 +276,10 @@ export class Machine {
     const queue = this.#queue;
     while (this.arrivals < until) {
       const time = queue.nextTime;
-      if (time >= 9007199254740992) throw new RangeError("virtual time passed 2^53 ps (2.5 hours)");
+      if (time >= 9007199254740992)
+        throw new SimError(
+          "the run passed 2.5 hours of virtual time, all that integer picoseconds hold: ask for fewer requests or a higher rate",
+        );
       this.now = time;
       const actor = queue.next;
       if (actor >= cores) this.#arrive(actor);

@@ -74,6 +74,12 @@ describe("verdicts", () => {
     expect(ask({ profile: loadProfile("xdp-offload") }).breakEvenHitRatio).toBe(0);
   });
 
+  test("one request an hour is no load, and no trouble", () => {
+    const a = ask({ rate: 1 / 3600 });
+    expect(a.off.load).toBeLessThan(1e-8);
+    expect(a.off.all!.p99).toBeCloseTo(a.ways.plainNs / 1000, 0);
+  });
+
   test("more cores carry more at the same load", () => {
     expect(ask({ cores: 4, rate: 240_000 }).off.load).toBeCloseTo(ask({}).off.load, 9);
   });
