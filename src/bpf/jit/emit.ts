@@ -13,6 +13,7 @@ import {
 } from "./arithmetic.ts";
 import { emitCall } from "./calls.ts";
 import { buildCfg } from "./cfg.ts";
+import { planCounts } from "./counting.ts";
 import { type FunctionCode, LOCAL } from "./function-code.ts";
 import { knownRegisters, type Registers, step } from "./known.ts";
 import { emitAtomic, emitLoad, emitPacketLoad, emitStore } from "./memory-access.ts";
@@ -47,6 +48,7 @@ export function emitFunction(c: FunctionCode, start: number, end: number): Funct
   const { slots } = c.input;
   const cfg = buildCfg(slots, start, end);
   const known = knownRegisters(slots, cfg);
+  const counts = planCounts(cfg);
   c.op("local.get", LOCAL.frame).op("i64.extend_i32_u");
   c.op("i64.const", BigInt(STACK_BYTES)).op("i64.add").op("local.set", LOCAL.r10);
   for (const item of structure(cfg)) {
@@ -57,11 +59,16 @@ export function emitFunction(c: FunctionCode, start: number, end: number): Funct
         c.op(item.kind);
         break;
       case "br":
+        c.addCount(counts.onEdge(item.block, item.to)).op("br", item.depth);
+        break;
+      case "again":
         c.op("br", item.depth);
         break;
       case "body": {
         const block = cfg.blocks[item.block]!;
-        c.countBlock(block.instructions, block.start);
+        if (c.isChecked) c.chargeBudget(block.instructions, block.start);
+        else c.addCount(counts.atEntry[block.id]!);
+        c.countWhenLeaving = counts.whenLeaving[block.id]!;
         const state = [...known[block.id]!];
         for (let at = block.start; at < block.end; at++) {
           const insn = slots[at];
@@ -77,7 +84,7 @@ export function emitFunction(c: FunctionCode, start: number, end: number): Funct
         if (item.negated) emitNegatedCondition(c, branch);
         else emitCondition(c, branch);
         if (item.kind === "if") c.op("if");
-        else c.op("br_if", item.depth);
+        else emitBranchIf(c, item.depth, counts.onEdge(item.block, item.to));
         break;
       }
       case "choose":
@@ -95,6 +102,17 @@ export function emitFunction(c: FunctionCode, start: number, end: number): Funct
   // Every path has returned or branched; wasm cannot see that.
   c.op("unreachable").op("end");
   return c;
+}
+
+/** Pops the condition. */
+function emitBranchIf(c: FunctionCode, depth: number, count: number): void {
+  if (count === 0 || !c.countsLocally) c.op("br_if", depth);
+  else {
+    c.op("if")
+      .addCount(count)
+      .op("br", depth + 1)
+      .op("end");
+  }
 }
 
 function branchOf(c: FunctionCode, blockEnd: number): Extract<Instruction, { kind: "branch" }> {

@@ -26,7 +26,7 @@ export const LOCAL = {
   wide: 12,
   address: 13,
   word: 14,
-  /** Instructions executed since the function was entered or last wrote them down. */
+  /** Instructions executed since the function was entered, as counting.ts has it. */
   count: 15,
   /** Next block, in a dispatch loop. */
   next: 16,
@@ -57,6 +57,9 @@ export class FunctionCode extends Code {
   readonly isChecked: boolean;
   /** Positions of padded operands that name a function of this module, to be filled in at the end. */
   readonly functionRefs: { readonly at: number; readonly entry: number }[] = [];
+
+  /** What the local count lacks when the function is left in the block being written (counting.ts). */
+  countWhenLeaving = 0;
 
   constructor(input: CompileInput, imports: Imports, options: CodeOptions) {
     super();
@@ -161,26 +164,33 @@ export class FunctionCode extends Code {
     return this.append([0x80, 0x80, 0x80, 0x80, 0x00]);
   }
 
-  /** At the start of a basic block of so many instructions. */
-  countBlock(instructions: number, slot: number): void {
-    if (this.isChecked) {
-      this.storeState("instructions", () => {
-        this.loadState("instructions").op("i32.const", instructions).op("i32.add");
-        this.op("local.tee", LOCAL.word);
-      });
-      this.op("local.get", LOCAL.word).op("i32.const", this.options.budget).op("i32.gt_u").op("if");
-      this.fault("budget", slot).op("end");
-    } else if (this.options.counts) {
-      this.op("local.get", LOCAL.count).op("i32.const", instructions).op("i32.add");
-      this.op("local.set", LOCAL.count);
-    }
+  /** Checked code: at the start of a basic block of so many instructions. */
+  chargeBudget(instructions: number, slot: number): void {
+    this.storeState("instructions", () => {
+      this.loadState("instructions").op("i32.const", instructions).op("i32.add");
+      this.op("local.tee", LOCAL.word);
+    });
+    this.op("local.get", LOCAL.word).op("i32.const", this.options.budget).op("i32.gt_u").op("if");
+    this.fault("budget", slot).op("end");
+  }
+
+  /** Does this code count in a local, as unchecked code that counts does? */
+  get countsLocally(): boolean {
+    return this.options.counts && !this.isChecked;
+  }
+
+  addCount(instructions: number): this {
+    if (instructions === 0 || !this.countsLocally) return this;
+    this.op("local.get", LOCAL.count).op("i32.const", instructions).op("i32.add");
+    return this.op("local.set", LOCAL.count);
   }
 
   /** Writes the count down where the whole run is summed up. */
   flushCount(): this {
-    if (this.isChecked || !this.options.counts) return this;
+    if (!this.countsLocally) return this;
     return this.storeState("instructions", () => {
       this.loadState("instructions").op("local.get", LOCAL.count).op("i32.add");
+      this.op("i32.const", this.countWhenLeaving).op("i32.add");
     });
   }
 

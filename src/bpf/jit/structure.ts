@@ -12,10 +12,18 @@ export type Step =
   | { readonly kind: "body"; readonly block: number }
   /** The block's branch, taken or (negated) not taken, as the condition of a wasm `if`. */
   | { readonly kind: "if"; readonly block: number; readonly negated: boolean }
-  | { readonly kind: "br"; readonly depth: number }
-  | { readonly kind: "br_if"; readonly block: number; readonly negated: boolean; readonly depth: number }
+  /** The way from `block` to block `to`, which is the end or the start of an open construct. */
+  | { readonly kind: "br"; readonly block: number; readonly to: number; readonly depth: number }
+  | {
+      readonly kind: "br_if";
+      readonly block: number;
+      readonly to: number;
+      readonly negated: boolean;
+      readonly depth: number;
+    }
   /** Dispatch loops: which block comes next, and the jump to it (label i leads to block i). */
   | { readonly kind: "choose"; readonly block: number }
+  | { readonly kind: "again"; readonly depth: number }
   | { readonly kind: "dispatch"; readonly count: number };
 
 export function structure(cfg: Cfg): Step[] {
@@ -59,17 +67,23 @@ function structureReducible(cfg: Cfg): Step[] {
     steps.push({ kind: "body", block: id });
 
     const isLabel = (to: number): boolean => isBackEdge(id, to) || isMerge[to] === true;
+    const branch = (to: number): void => {
+      steps.push({ kind: "br", block: id, to, depth: depthOf(to) });
+    };
+    const branchIf = (to: number, negated: boolean): void => {
+      steps.push({ kind: "br_if", block: id, to, negated, depth: depthOf(to) });
+    };
     const [taken, fallThrough] = blocks[id]!.successors;
     if (taken === undefined) continue;
     if (fallThrough === undefined) {
-      if (isLabel(taken)) steps.push({ kind: "br", depth: depthOf(taken) });
+      if (isLabel(taken)) branch(taken);
       else todo.push(taken);
     } else if (isLabel(taken)) {
-      steps.push({ kind: "br_if", block: id, negated: false, depth: depthOf(taken) });
-      if (isLabel(fallThrough)) steps.push({ kind: "br", depth: depthOf(fallThrough) });
+      branchIf(taken, false);
+      if (isLabel(fallThrough)) branch(fallThrough);
       else todo.push(fallThrough);
     } else if (isLabel(fallThrough)) {
-      steps.push({ kind: "br_if", block: id, negated: true, depth: depthOf(fallThrough) });
+      branchIf(fallThrough, true);
       todo.push(taken);
     } else {
       // Nothing falls out of either side: both leave by a branch or a return, so there is no `else`. The
@@ -115,7 +129,7 @@ function structureDispatch(cfg: Cfg): Step[] {
       steps.push({ kind: "choose", block: taken }, { kind: "end" });
     }
     // The blocks behind this one are still open, then the loop.
-    steps.push({ kind: "br", depth: count - 1 - block.id });
+    steps.push({ kind: "again", depth: count - 1 - block.id });
   }
   steps.push({ kind: "end" });
   return steps;

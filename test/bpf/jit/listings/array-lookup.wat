@@ -14,10 +14,6 @@
   i64.add
   local.set r10
   block
-    local.get count
-    i32.const 6
-    i32.add
-    local.set count
     local.get frame
     i64.const 3
     i64.store32 offset=508
@@ -48,25 +44,25 @@
     end
     local.get r0
     i64.eqz
-    br_if 0
-    local.get count
-    i32.const 1
-    i32.add
-    local.set count
+    if
+      local.get count
+      i32.const -1
+      i32.add
+      local.set count
+      br 1
+    end
     local.get r0
     i32.wrap_i64
     i64.load32_u offset=8
     local.set r0
     br 0
   end
-  local.get count
-  i32.const 1
-  i32.add
-  local.set count
   i32.const 0
   i32.const 0
   i32.load offset=$instructions
   local.get count
+  i32.add
+  i32.const 8
   i32.add
   i32.store offset=$instructions
   local.get r0

@@ -11,10 +11,6 @@
   i64.const 512
   i64.add
   local.set r10
-  local.get count
-  i32.const 7
-  i32.add
-  local.set count
   local.get r10
   local.set r1
   local.get r1
@@ -72,6 +68,8 @@
   i32.const 0
   i32.load offset=$instructions
   local.get count
+  i32.add
+  i32.const 7
   i32.add
   i32.store offset=$instructions
   local.get r0

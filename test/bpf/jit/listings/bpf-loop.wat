@@ -13,10 +13,6 @@
   i64.const 512
   i64.add
   local.set r10
-  local.get count
-  i32.const 6
-  i32.add
-  local.set count
   i64.const 10
   local.set r1
   i64.const 7
@@ -85,6 +81,8 @@
   i32.load offset=$instructions
   local.get count
   i32.add
+  i32.const 6
+  i32.add
   i32.store offset=$instructions
   local.get r0
   return
@@ -96,16 +94,14 @@
   i64.const 512
   i64.add
   local.set r10
-  local.get count
-  i32.const 2
-  i32.add
-  local.set count
   i64.const 0
   local.set r0
   i32.const 0
   i32.const 0
   i32.load offset=$instructions
   local.get count
+  i32.add
+  i32.const 2
   i32.add
   i32.store offset=$instructions
   local.get r0

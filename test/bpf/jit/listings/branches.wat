@@ -13,38 +13,22 @@
   i64.add
   local.set r10
   block
-    local.get count
-    i32.const 2
-    i32.add
-    local.set count
     i64.const 1
     local.set r0
     local.get r1
     i64.eqz
     if
-      local.get count
-      i32.const 1
-      i32.add
-      local.set count
       local.get r0
       i64.const 3
       i64.add
       local.set r0
       br 1
     end
-    local.get count
-    i32.const 1
-    i32.add
-    local.set count
     local.get r1
     i32.wrap_i64
     i32.const 7
     i32.gt_s
     br_if 0
-    local.get count
-    i32.const 2
-    i32.add
-    local.set count
     i64.const 2
     local.set r0
     i32.const 0
@@ -52,14 +36,12 @@
     i32.load offset=$instructions
     local.get count
     i32.add
+    i32.const 5
+    i32.add
     i32.store offset=$instructions
     local.get r0
     return
   end
-  local.get count
-  i32.const 2
-  i32.add
-  local.set count
   local.get r0
   i64.const 4
   i64.add
@@ -68,6 +50,8 @@
   i32.const 0
   i32.load offset=$instructions
   local.get count
+  i32.add
+  i32.const 5
   i32.add
   i32.store offset=$instructions
   local.get r0

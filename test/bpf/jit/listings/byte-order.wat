@@ -10,10 +10,6 @@
   i64.const 512
   i64.add
   local.set r10
-  local.get count
-  i32.const 6
-  i32.add
-  local.set count
   local.get r1
   local.set r0
   local.get r0
@@ -82,6 +78,8 @@
   i32.const 0
   i32.load offset=$instructions
   local.get count
+  i32.add
+  i32.const 6
   i32.add
   i32.store offset=$instructions
   local.get r0

@@ -10,10 +10,6 @@
   i64.const 512
   i64.add
   local.set r10
-  local.get count
-  i32.const 6
-  i32.add
-  local.set count
   i64.const 0
   local.set wide
   local.get r1
@@ -78,6 +74,8 @@
   i32.const 0
   i32.load offset=$instructions
   local.get count
+  i32.add
+  i32.const 6
   i32.add
   i32.store offset=$instructions
   local.get r0

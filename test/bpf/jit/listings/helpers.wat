@@ -19,10 +19,6 @@
   i64.const 512
   i64.add
   local.set r10
-  local.get count
-  i32.const 11
-  i32.add
-  local.set count
   local.get r1
   local.set r6
   local.get frame
@@ -57,6 +53,8 @@
   i32.const 0
   i32.load offset=$instructions
   local.get count
+  i32.add
+  i32.const 11
   i32.add
   i32.store offset=$instructions
   local.get r0

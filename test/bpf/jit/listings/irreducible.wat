@@ -67,6 +67,8 @@
       i32.load offset=$instructions
       local.get count
       i32.add
+      i32.const 0
+      i32.add
       i32.store offset=$instructions
       local.get r0
       return

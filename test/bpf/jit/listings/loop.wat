@@ -9,17 +9,9 @@
   i64.const 512
   i64.add
   local.set r10
-  local.get count
-  i32.const 1
-  i32.add
-  local.set count
   i64.const 0
   local.set r0
   loop
-    local.get count
-    i32.const 3
-    i32.add
-    local.set count
     local.get r0
     local.get r1
     i64.add
@@ -31,15 +23,19 @@
     local.get r1
     i64.const 0
     i64.ne
-    br_if 0
-    local.get count
-    i32.const 1
-    i32.add
-    local.set count
+    if
+      local.get count
+      i32.const 3
+      i32.add
+      local.set count
+      br 1
+    end
     i32.const 0
     i32.const 0
     i32.load offset=$instructions
     local.get count
+    i32.add
+    i32.const 5
     i32.add
     i32.store offset=$instructions
     local.get r0

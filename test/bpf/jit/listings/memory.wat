@@ -12,10 +12,6 @@
   i64.const 512
   i64.add
   local.set r10
-  local.get count
-  i32.const 8
-  i32.add
-  local.set count
   local.get r1
   i32.wrap_i64
   i64.load32_u offset=4
@@ -47,6 +43,8 @@
   i32.const 0
   i32.load offset=$instructions
   local.get count
+  i32.add
+  i32.const 8
   i32.add
   i32.store offset=$instructions
   local.get r0

@@ -13,25 +13,13 @@
   i64.const 512
   i64.add
   local.set r10
-  local.get count
-  i32.const 1
-  i32.add
-  local.set count
   i64.const 0
   local.set r0
   loop
-    local.get count
-    i32.const 1
-    i32.add
-    local.set count
     i64.const 10
     local.set r2
     loop
       block
-        local.get count
-        i32.const 2
-        i32.add
-        local.set count
         local.get r0
         i64.const 1
         i64.add
@@ -41,11 +29,13 @@
         i64.and
         i64.const 0
         i64.ne
-        br_if 0
-        local.get count
-        i32.const 2
-        i32.add
-        local.set count
+        if
+          local.get count
+          i32.const -4
+          i32.add
+          local.set count
+          br 1
+        end
         local.get r2
         i64.const 1
         i64.sub
@@ -53,11 +43,13 @@
         local.get r2
         i64.const 0
         i64.ne
-        br_if 1
-        local.get count
-        i32.const 2
-        i32.add
-        local.set count
+        if
+          local.get count
+          i32.const 4
+          i32.add
+          local.set count
+          br 2
+        end
         local.get r1
         i64.const 1
         i64.sub
@@ -65,17 +57,21 @@
         local.get r1
         i64.const 0
         i64.ne
-        br_if 2
+        if
+          local.get count
+          i32.const 7
+          i32.add
+          local.set count
+          br 3
+        end
         br 0
       end
-      local.get count
-      i32.const 1
-      i32.add
-      local.set count
       i32.const 0
       i32.const 0
       i32.load offset=$instructions
       local.get count
+      i32.add
+      i32.const 9
       i32.add
       i32.store offset=$instructions
       local.get r0

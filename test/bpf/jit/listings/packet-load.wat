@@ -8,10 +8,6 @@
   i64.const 512
   i64.add
   local.set r10
-  local.get count
-  i32.const 2
-  i32.add
-  local.set count
   local.get r1
   local.set r6
   i32.const 12
@@ -27,6 +23,8 @@
     i32.const 0
     i32.load offset=$instructions
     local.get count
+    i32.add
+    i32.const 2
     i32.add
     i32.store offset=$instructions
     local.get r0
@@ -50,14 +48,12 @@
   i32.shr_u
   i64.extend_i32_u
   local.set r0
-  local.get count
-  i32.const 1
-  i32.add
-  local.set count
   i32.const 0
   i32.const 0
   i32.load offset=$instructions
   local.get count
+  i32.add
+  i32.const 3
   i32.add
   i32.store offset=$instructions
   local.get r0

@@ -11,10 +11,6 @@
   i64.const 512
   i64.add
   local.set r10
-  local.get count
-  i32.const 3
-  i32.add
-  local.set count
   i64.const 2
   local.set r1
   local.get frame
@@ -41,6 +37,8 @@
   i32.load offset=$instructions
   local.get count
   i32.add
+  i32.const 3
+  i32.add
   i32.store offset=$instructions
   local.get r0
   return
@@ -52,10 +50,6 @@
   i64.const 512
   i64.add
   local.set r10
-  local.get count
-  i32.const 3
-  i32.add
-  local.set count
   local.get r1
   local.set r0
   local.get r0
@@ -66,6 +60,8 @@
   i32.const 0
   i32.load offset=$instructions
   local.get count
+  i32.add
+  i32.const 3
   i32.add
   i32.store offset=$instructions
   local.get r0

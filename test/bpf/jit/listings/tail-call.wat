@@ -10,10 +10,6 @@
   i64.const 512
   i64.add
   local.set r10
-  local.get count
-  i32.const 3
-  i32.add
-  local.set count
   i64.const 1
   local.set r2
   i64.const 1
@@ -48,6 +44,8 @@
     i32.load offset=$instructions
     local.get count
     i32.add
+    i32.const 3
+    i32.add
     i32.store offset=$instructions
     local.get r1
     local.get r2
@@ -58,16 +56,14 @@
     local.get address
     return_call_indirect type=0 table=0
   end
-  local.get count
-  i32.const 2
-  i32.add
-  local.set count
   i64.const 2
   local.set r0
   i32.const 0
   i32.const 0
   i32.load offset=$instructions
   local.get count
+  i32.add
+  i32.const 5
   i32.add
   i32.store offset=$instructions
   local.get r0
