@@ -1,6 +1,6 @@
 /**
  * A request target to a cache key. Keys are bytes: the target is percent-decoded to bytes, not to text, so
- * `%ff` is the one-byte key 0xff, and a raw byte above 0x7f (Node hands targets on as latin1) is itself.
+ * `%ff` is the one-byte key 0xff. (Raw bytes above 0x7f never get here: Node's parser refuses them.)
  */
 import type { Key } from "../tiers/cold/store.ts";
 
