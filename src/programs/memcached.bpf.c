@@ -117,11 +117,11 @@ int rx_filter(struct xdp_md *ctx)
 		run->text_end = ETH_LEN + ip_len + len;
 		if (*(u32 *)(p + UDP_LEN + FRAME_LEN) == CH4('g', 'e', 't', ' ')) {
 			mc_count(STAT_MC_GET_RECV);
-			if (ip_len != IP_LEN || (ip->fragment & bpf_htons(0x2000)) || is_bypassed())
+			if (ip_len == IP_LEN && !(ip->fragment & bpf_htons(0x2000)) && !is_bypassed()) {
+				*(struct frame_header *)run->reply = *frame;
+				bpf_tail_call(ctx, &mc_xdp_calls, CALL_HASH_KEYS);
 				return XDP_PASS;
-			*(struct frame_header *)run->reply = *frame;
-			bpf_tail_call(ctx, &mc_xdp_calls, CALL_HASH_KEYS);
-			return XDP_PASS;
+			}
 		}
 	}
 	run->scratch[1] = 0;
@@ -223,6 +223,7 @@ __attribute__((noinline)) int take_key(struct xdp_md *ctx, u32 off)
 		next |= LAST_KEY;
 	else
 		return KEY_BAD;
+	run->scratch[0] = next; /* for hash_keys, when the key misses */
 
 	run->slot = hot_slot(run->hash);
 	entry = bpf_map_lookup_elem(&hot_map, &run->slot);
@@ -331,11 +332,12 @@ int hash_keys(struct xdp_md *ctx)
 	}
 	if (next == KEY_MISS) {
 		mc_count(STAT_MC_MISS);
-		if (hits) {
+		if (hits)
 			mc_count(STAT_MC_PARTIAL);
+		if (!(run->scratch[0] & LAST_KEY))
+			goto more; /* who knows what follows the line */
+		if (hits)
 			return XDP_PASS;
-		}
-		/* Only a reply of one item fills; that of a longer request is told apart when it comes. */
 		key.ip = run->client_ip;
 		key.port_id = (run->client_port_proto & 0xffff) | (u32)*(u16 *)run->reply << 16;
 		miss.slot = run->slot;
@@ -344,7 +346,13 @@ int hash_keys(struct xdp_md *ctx)
 		bpf_map_update_elem(&mc_inflight, &key, &miss, BPF_ANY);
 	} else {
 		mc_count(next == KEY_TOO_BIG ? STAT_MC_TOO_BIG : STAT_MC_UNSUPPORTED);
+		goto more;
 	}
+	return XDP_PASS;
+more:
+	/* Another command may stand behind this one in the datagram. */
+	run->scratch[1] = 0;
+	bpf_tail_call(ctx, &mc_xdp_calls, CALL_INVALIDATE);
 	return XDP_PASS;
 }
 
