@@ -7,6 +7,7 @@ import { PAGES, type PagePath, route } from "./router.ts";
 
 /** Live is the landing page and comes with the first load; the others are fetched when they are opened. */
 const LAZY: Readonly<Record<Exclude<PagePath, "live">, () => Promise<ComponentType>>> = {
+  verifier: () => import("./pages/verifier.tsx").then((m) => m.Verifier),
   lessons: () => import("./pages/lessons.tsx").then((m) => m.Lessons),
 };
 

@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 
 export const PAGES = [
   { path: "live", title: "Live" },
+  { path: "verifier", title: "Verifier" },
   { path: "lessons", title: "Lessons" },
 ] as const;
 export type PagePath = (typeof PAGES)[number]["path"];

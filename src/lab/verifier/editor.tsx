@@ -58,6 +58,16 @@ const colours = HighlightStyle.define([
   { tag: tags.meta, color: "var(--good)" },
 ]);
 
+const look = EditorView.theme({
+  "&": { height: "100%", color: "var(--ink)", backgroundColor: "var(--paper)", fontSize: "0.9rem" },
+  ".cm-scroller": { fontFamily: "var(--mono)" },
+  ".cm-content": { caretColor: "var(--ink)" },
+  ".cm-cursor": { borderLeftColor: "var(--ink)" },
+  ".cm-gutters": { backgroundColor: "var(--panel)", color: "var(--ink-soft)", border: "none" },
+  ".line-current": { backgroundColor: "var(--changed)" },
+  ".line-error": { boxShadow: "inset 4px 0 var(--bad)", backgroundColor: "var(--changed)" },
+});
+
 const assembly = StreamLanguage.define({ token: tokenOf });
 
 export function Editor({ text, marks, onChange }: Props) {
@@ -68,8 +78,12 @@ export function Editor({ text, marks, onChange }: Props) {
 
   useEffect(() => {
     if (!host.current) return;
+    // In a shadow root CodeMirror adopts its style sheets; in the document it would add a <style>, which
+    // the page's Content-Security-Policy forbids.
+    const root = host.current.shadowRoot ?? host.current.attachShadow({ mode: "open" });
     const made = new EditorView({
-      parent: host.current,
+      parent: root,
+      root,
       state: EditorState.create({
         doc: text,
         extensions: [
@@ -79,6 +93,7 @@ export function Editor({ text, marks, onChange }: Props) {
           assembly,
           syntaxHighlighting(colours),
           marksField,
+          look,
           EditorView.contentAttributes.of({ "aria-label": "eBPF assembly", spellcheck: "false" }),
           EditorView.updateListener.of((update) => {
             if (update.docChanged) changed.current(update.state.doc.toString());

@@ -16,6 +16,9 @@ export const MAX_STEPS = 20_000;
 /** A map is shown with at most so many of its entries that are not zero. */
 const MAX_ENTRIES = 64;
 
+/** A map element set before the run, where the program has such a map. */
+export type Seed = { readonly map: string; readonly key: Uint8Array; readonly value: Uint8Array };
+
 export type Write = { readonly place: string; readonly bytes: Uint8Array };
 export type RunStep = {
   readonly slot: number;
@@ -49,12 +52,15 @@ const VERDICTS: Readonly<Record<ProgramType, readonly (readonly [string, number]
 };
 
 /** @throws LoadError when the program cannot be loaded at all */
-export function runProgram(program: Program, packet: Uint8Array): RunResult {
+export function runProgram(program: Program, packet: Uint8Array, seeds: readonly Seed[] = []): RunResult {
   const kernel = new Kernel();
   const buffer = kernel.createPacketBuffer(program.type);
   const loaded = kernel.load(program, { engine: "interpreter", verify: false });
   const executable = kernel.rt.programs.get(loaded.id)?.executable;
   if (!(executable instanceof InterpretedProgram)) throw new Error("the interpreter made no trace");
+  for (const map of kernel.maps) {
+    for (const seed of seeds) if (seed.map === map.def.name) map.set(seed.key, seed.value);
+  }
   buffer.reset(packet);
   kernel.rt.begin(program.type);
 
