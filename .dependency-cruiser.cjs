@@ -28,7 +28,11 @@ module.exports = {
       ["tiers", "bpf", "costs", "metrics", "hooks"],
       "A protocol server never reaches a sibling.",
     ),
-    only("lab", ["bpf", "costs", "sim"], "The page runs in a browser and talks to the service by HTTP only."),
+    only(
+      "lab",
+      ["bpf", "costs", "sim", "programs"],
+      "The page runs in a browser and talks to the service by HTTP only; the shipped objects are its data.",
+    ),
     only("sim", ["tiers", "bpf", "costs"], "The simulator uses the map semantics and the costs, no sockets."),
     {
       name: "bpf-is-browser-safe",
