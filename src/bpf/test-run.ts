@@ -132,8 +132,8 @@ function prepareRun(kernel: Kernel, loaded: LoadedProgram, packet: PacketBuffer,
   switch (loaded.type) {
     case "xdp": {
       packet.reset(data);
-      if (data.length <= XDP_FRAME_BYTES - HEADROOM_BYTES)
-        packet.hardEnd = packet.hardStart + XDP_FRAME_BYTES;
+      // A longer packet, which Linux would take as several buffers, gets all the room there is.
+      packet.hardEnd = packet.hardStart + HEADROOM_BYTES + xdpRoom(packet, data.length);
       if (context && context.length >= 4) {
         packet.data = packet.dataMeta + view(context).getUint32(XDP_DATA_FIELD, true);
         packet.syncContext();
@@ -157,6 +157,11 @@ function prepareRun(kernel: Kernel, loaded: LoadedProgram, packet: PacketBuffer,
   const wireLength = packet.ctxAddress + SKB_WIRE_LEN;
   const { view: words } = kernel.rt.memory;
   if (words.getUint32(wireLength, true) === 0) words.setUint32(wireLength, packet.length, true);
+}
+
+function xdpRoom(packet: PacketBuffer, length: number): number {
+  const frame = XDP_FRAME_BYTES - HEADROOM_BYTES;
+  return length <= frame ? Math.min(frame, packet.capacity) : packet.capacity;
 }
 
 /** skb->protocol and skb->pkt_type as the Ethernet layer sets them; the loopback device of a test

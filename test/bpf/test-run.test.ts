@@ -77,6 +77,16 @@ describe("testRun", () => {
     expect(result.nsPerRun).toBeGreaterThanOrEqual(0);
   });
 
+  it("gives a packet longer than a frame room again after a short one", () => {
+    const kernel = new Kernel();
+    const packet = kernel.createPacketBuffer("xdp");
+    const loaded = kernel.load(assembled("r2 = 100\ncall bpf_xdp_adjust_tail#65\nexit"));
+    expect(testRun(kernel, loaded, packet, { data: new Uint8Array(3_500) }).retval).toBe(-22 >>> 0);
+    const long = testRun(kernel, loaded, packet, { data: new Uint8Array(9_000) });
+    expect([long.retval, long.data.length]).toEqual([0, 9_100]);
+    expect(testRun(kernel, loaded, packet, { data: new Uint8Array(3_500) }).retval).toBe(-22 >>> 0);
+  });
+
   it("runs sk_skb programs, which Linux cannot, over the packet as it is", () => {
     const result = run("sk_skb", "r0 = *(u32 *)(r1 + 0)\nexit", { data: PACKET });
     expect([result.retval, result.data.length]).toEqual([64, 64]);
