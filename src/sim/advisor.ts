@@ -224,11 +224,28 @@ export function nearestFlips(query: Query, verdict: VerdictWord): Flip[] {
   const flips: Flip[] = [];
   for (const dimension of DIMENSIONS) {
     for (const up of [true, false]) {
-      const flip = search(q, own, dimension, up);
+      const found = search(q, own, dimension, up);
+      const flip = found && confirmed(query, found, dimension, verdict);
       if (flip) flips.push(flip);
     }
   }
-  return flips.filter((f) => f.verdict !== verdict).sort((a, b) => a.factor - b.factor);
+  return flips.sort((a, b) => a.factor - b.factor);
+}
+
+/** Asks a flip again with the full number of requests, at the value and a little beyond: short runs are noisy. */
+function confirmed(query: Query, flip: Flip, d: Dimension, verdict: VerdictWord): Flip | null {
+  for (const step of [0, 0.05]) {
+    const beyond = Math.min(d.max, Math.max(d.min, flip.to + step * (flip.to - flip.from)));
+    const to = d.whole ? Math.round(beyond) : beyond;
+    const now = advise(d.at(query, to)).verdict;
+    if (now !== verdict) return { ...flip, to, factor: factorOf(flip.from, to), verdict: now };
+  }
+  return null;
+}
+
+function factorOf(from: number, to: number): number {
+  const ratio = from === 0 || to === 0 ? Number.POSITIVE_INFINITY : to / from;
+  return Math.max(ratio, 1 / ratio);
 }
 
 function search(q: Query, verdict: VerdictWord, d: Dimension, up: boolean): Flip | null {
@@ -256,8 +273,7 @@ function search(q: Query, verdict: VerdictWord, d: Dimension, up: boolean): Flip
       if (verdictAt(middle) === verdict) same = middle;
       else other = middle;
     }
-    const ratio = from === 0 || other === 0 ? Number.POSITIVE_INFINITY : other / from;
-    return { what: d.what, from, to: other, factor: Math.max(ratio, 1 / ratio), verdict: verdictAt(other) };
+    return { what: d.what, from, to: other, factor: factorOf(from, other), verdict: verdictAt(other) };
   }
   return null;
 }

@@ -31,7 +31,7 @@ export type ObservedWorkload = {
 };
 
 /** HTTP head of an answer written by the program, beside the value. */
-const REPLY_HEAD_BYTES = 150;
+const REPLY_HEAD_BYTES = 193;
 
 /** @param seconds between the two scrapes (or since the start, with no `before`) */
 export function observedWorkload(

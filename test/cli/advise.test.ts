@@ -56,7 +56,7 @@ describe("bmc advise", () => {
       scrapes++;
       const n = scrapes * 1000;
       answer.end(
-        `bmc_lookups_total{tier="hot",result="hit"} ${n * 9}\nbmc_lookups_total{tier="cold",result="hit"} ${n}\nbmc_lookups_total{tier="cold",result="miss"} 0\nbmc_crossings_total{reason="miss"} ${n}\nbmc_copied_bytes_total{place="ebpf"} ${n * 9 * 250}\n`,
+        `bmc_lookups_total{tier="hot",result="hit"} ${n * 9}\nbmc_lookups_total{tier="cold",result="hit"} ${n}\nbmc_lookups_total{tier="cold",result="miss"} 0\nbmc_crossings_total{reason="miss"} ${n}\nbmc_copied_bytes_total{place="ebpf"} ${n * 9 * 293}\n`,
       );
     });
     await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));

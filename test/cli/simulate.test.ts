@@ -69,6 +69,41 @@ describe("bmc simulate", () => {
     expect(await at("7")).not.toBe((await at("8")).replace('"seed": 8', '"seed": 7'));
   });
 
+  test("Ctrl-C ends a long run, prints what it has and says so", async () => {
+    setTimeout(() => process.emit("SIGINT"), 300);
+    const { code, out } = await capture(["bmc-cores", "--requests", "300k"]);
+    expect(code).toBe(130);
+    expect(out).toContain("STOPPED EARLY");
+    expect(process.listenerCount("SIGINT")).toBe(0);
+  });
+
+  test("writes: every popularity and size law runs, and large values are never hot", async () => {
+    const hits = async (...sets: string[]) => {
+      const argv = [
+        "writes",
+        "--requests",
+        "20k",
+        "--json",
+        "--set",
+        "writeShares=0",
+        "--set",
+        "keys=100000",
+      ];
+      const { out } = await capture([
+        ...argv,
+        "--set",
+        "entries=10000",
+        ...sets.flatMap((s) => ["--set", s]),
+      ]);
+      return Number(JSON.parse(out).tables[0].rows[0][1]);
+    };
+    const zipf = await hits();
+    expect(await hits("popularity=uniform")).toBeLessThan(zipf / 2);
+    expect(await hits("popularity=hotset", "hotKeys=1000")).toBeGreaterThan(50);
+    expect(await hits("sizes=bimodal", "largeShare=1")).toBe(0);
+    expect(await hits("sizes=etc")).toBeGreaterThan(zipf / 2);
+  });
+
   test("an experiment from a file", async () => {
     const file = join(dir, "mine.json");
     const shipped = JSON.parse(readFileSync("config/experiments/copy.json", "utf8"));

@@ -11,7 +11,8 @@ import { keyHash } from "../keys.ts";
 import { type FlowSpec, Machine, type PathSpec, type Steering } from "../machine.ts";
 import { Prng } from "../prng.ts";
 import { coldPath, hotPath, lookFacts, plainPath, waysOf } from "../server-model.ts";
-import { type Mix, type Workload, workload, YCSB } from "../workload.ts";
+import { HOT_VALUE_MAX } from "../trace-summary.ts";
+import { type KeySpec, type Mix, type SizeSpec, type Workload, workload, YCSB } from "../workload.ts";
 import { Zipf } from "../zipf.ts";
 import { answered, capacity, drive, ownSockets } from "./rig.ts";
 
@@ -135,8 +136,23 @@ export const writes: Kind = {
     keys: { about: "distinct keys", min: 1, max: 2 ** 31 - 2, integer: true },
     entries: { about: "entries of the hot tier", min: 1, integer: true },
     skew: { about: "Zipf exponent", min: 0.01, max: 5 },
+    popularity: { about: "how keys are chosen", options: ["zipf", "uniform", "hotset"] },
+    hotKeys: { about: "hotset: keys in the hot window", min: 1, integer: true },
+    hotShare: { about: "hotset: share of requests to the window", min: 0, max: 1 },
+    driftEvery: { about: "hotset: requests after which the window moves by one key", min: 1, integer: true },
+    sizes: {
+      about: "value sizes; those over 1,000 B are never hot",
+      options: ["constant", "etc", "bimodal"],
+    },
+    largeBytes: { about: "bimodal: bytes of a large value", min: 0, integer: true },
+    largeShare: { about: "bimodal: share of keys with a large value", min: 0, max: 1 },
     keyBytes: { about: "key length", min: 1, max: 250, integer: true },
-    valueBytes: { about: "value length", min: 0, max: 1000, integer: true },
+    valueBytes: {
+      about: "value length (the priced one, whatever the sizes)",
+      min: 0,
+      max: 1000,
+      integer: true,
+    },
     cores: { about: "cores", min: 1, max: 64, integer: true },
     writeShares: { about: "shares of writes", min: 0, max: 1, list: true },
     scanNs: { about: "userspace ns of a YCSB E scan beyond a GET", min: 0 },
@@ -152,7 +168,7 @@ export const writes: Kind = {
     const line: [number, number][] = [];
     for (const share of lab.numbers("writeShares")) {
       const mix: Mix = { get: 1 - share, set: share };
-      const { rate, hits, reads } = yield* cached(lab, `write share ${share}`, mix, "zipf");
+      const { rate, hits, reads } = yield* cached(lab, `write share ${share}`, mix, lab.text("popularity"));
       if (lab.stopped) break;
       const id = Math.round(share * 100);
       line.push([id, rate / base]);
@@ -211,6 +227,31 @@ export const writes: Kind = {
   },
 };
 
+function keySpec(lab: Lab, popularity: string): KeySpec {
+  const keys = lab.number("keys");
+  if (popularity === "uniform") return { kind: "uniform", keys };
+  if (popularity === "hotset") {
+    const [hotKeys, hotShare, driftEvery] = ["hotKeys", "hotShare", "driftEvery"].map((key) =>
+      lab.number(key),
+    );
+    return { kind: "hotset", keys, hotKeys: hotKeys!, hotShare: hotShare!, driftEvery: driftEvery! };
+  }
+  return { kind: popularity === "latest" ? "latest" : "zipf", keys, skew: lab.number("skew") };
+}
+
+function sizeSpec(lab: Lab): SizeSpec {
+  const kind = lab.text("sizes");
+  const bytes = lab.number("valueBytes");
+  if (kind === "etc") return { kind };
+  if (kind === "constant") return { kind, bytes };
+  return {
+    kind: "bimodal",
+    small: bytes,
+    large: lab.number("largeBytes"),
+    largeShare: lab.number("largeShare"),
+  };
+}
+
 type CachedRun = { rate: number; hits: number; reads: number };
 
 /** A closed loop over a live hot tier: reads fill on their answer, writes invalidate at the hook. */
@@ -218,7 +259,7 @@ function* cached(
   lab: Lab,
   label: string,
   mix: Mix,
-  popularity: "zipf" | "latest",
+  popularity: string,
   off = false,
 ): Generator<Progress, CachedRun> {
   const profile = lab.profile(lab.text("profile"));
@@ -227,14 +268,7 @@ function* cached(
   const ways = waysOf(profile, plain, shape);
   const cores = lab.number("cores");
   const keys = lab.number("keys");
-  const requests = workload(
-    {
-      key: { kind: popularity, keys, skew: lab.number("skew") },
-      size: { kind: "constant", bytes: shape.valueBytes },
-      mix,
-    },
-    lab.seed,
-  );
+  const requests = workload({ key: keySpec(lab, popularity), size: sizeSpec(lab), mix }, lab.seed);
   const tier = createHotTier(lab.text("policy") as Policy, lab.number("entries"));
   prefill(tier, keys);
   const counts = { hits: 0, reads: 0 };
@@ -258,6 +292,9 @@ function* cached(
   return { rate: answered(machine) / machine.elapsedSeconds, ...counts };
 }
 
+/** In place of a key id: the answer is not for the hot tier. */
+const NOT_HOT = -1;
+
 /** Joins a workload and a hot tier to a machine. Paths: 0 hit, 1 cold read, 2 write, 3 scan. */
 export function cacheSteering(
   source: Workload,
@@ -273,7 +310,7 @@ export function cacheSteering(
   return {
     decide: (slot) => {
       source.next();
-      const { operation, key } = source.request;
+      const { operation, key, valueBytes } = source.request;
       if (operation === "scan") return 3;
       keyOf[slot] = key;
       const hash = keyHash(key);
@@ -283,7 +320,10 @@ export function cacheSteering(
         return 2;
       }
       counts.reads++;
-      if (off) return 1;
+      if (off || valueBytes > HOT_VALUE_MAX) {
+        keyOf[slot] = NOT_HOT;
+        return 1;
+      }
       if (tier.lookup(key, hash)) {
         counts.hits++;
         return 0;
@@ -294,6 +334,7 @@ export function cacheSteering(
     answered: (slot, _flow, path) => {
       if (path !== 1 || off) return;
       const key = keyOf[slot]!;
+      if (key === NOT_HOT) return;
       const hash = keyHash(key);
       if (seenAt[slot] === generation[hash & 0xffff]) tier.fill(key, hash);
     },

@@ -2,6 +2,7 @@
  * What in-kernel work does to everything else: total throughput and latency over the hit ratio
  * (`hit-ratio`), and to a neighbour on the same NIC queue (`isolation`).
  */
+import type { ArrivalSpec } from "../arrivals.ts";
 import type { Kind, Lab, Progress } from "../experiment.ts";
 import { type FlowSpec, Machine, type MachineSpec, type PathSpec } from "../machine.ts";
 import { coldPath, hotPath, plainPath, waysOf } from "../server-model.ts";
@@ -26,6 +27,7 @@ export const hitRatio: Kind = {
     keyBytes: { about: "key length", min: 1, max: 250, integer: true },
     valueBytes: { about: "value length", min: 0, max: 1000, integer: true },
     cores: { about: "cores", min: 1, max: 64, integer: true },
+    arrivals: { about: "how requests come in the latency runs", options: ["poisson", "fixed", "mmpp"] },
     load: {
       about: "offered rate of the latency runs, as a share of the capacity without offload",
       min: 0.01,
@@ -46,7 +48,12 @@ export const hitRatio: Kind = {
       paths: PathSpec[],
       weights: number[],
     ): Generator<Progress, Machine> {
-      const flow: FlowSpec = { name: label, arrival: { kind: "poisson", rate }, queue: "rss", paths };
+      const flow: FlowSpec = {
+        name: label,
+        arrival: arrivalsAt(lab.text("arrivals"), rate),
+        queue: "rss",
+        paths,
+      };
       const machine = new Machine(ownSockets(cores), [flow], randomSteering(weights, lab.seed), lab.seed);
       yield* drive(lab, machine, label);
       return machine;
@@ -115,6 +122,12 @@ export const hitRatio: Kind = {
     });
   },
 };
+
+/** mmpp: a tenth of the time, for 200 µs on average, at four times the mean rate. */
+function arrivalsAt(kind: string, rate: number): ArrivalSpec {
+  if (kind === "mmpp") return { kind, rate, burstFactor: 4, burstShare: 0.1, burstUs: 200 };
+  return { kind: kind === "fixed" ? "fixed" : "poisson", rate };
+}
 
 export const isolation: Kind = {
   params: {
