@@ -234,13 +234,13 @@ export class Run {
     if (insn.fetch) registers[insn.src] = old;
   }
 
-  /** RFC 9669 §5.5 and Linux: network order; outside the packet the whole program ends with r0 = 0. */
+  /** RFC 9669 §5.5 and Linux: network order; outside the packet the function returns 0. */
   #loadPacket(insn: Extract<Instruction, { kind: "packet" }>): void {
     const { packet, memory } = this.#rt;
     const offset = insn.imm + (insn.src === null ? 0 : this.#low(insn.src));
     if (!packet || offset < 0 || packet.data + offset + insn.bytes > packet.dataEnd) {
       this.registers[0] = 0n;
-      this.ended = true;
+      this.#exit();
       return;
     }
     const at = packet.data + offset;

@@ -302,6 +302,15 @@ body: r3 = *(u64 *)(r2 + 0)
     expect(outcome(text, options, new Uint8Array([1])).r0).toBe(1010);
   });
 
+  it("returns 0 from the function whose packet load is out of bounds, and from no other", () => {
+    const { r0, loaded } = outcome(
+      "r6 = r1\ncall f\nr0 += 7\nexit\nf: r6 = r1\nr0 = *(u32 *)skb[9000]\nr0 = 1\nexit",
+      options,
+    );
+    expect(r0).toBe(7);
+    expect(loaded.stats.instructions).toBe(6);
+  });
+
   it("counts every instruction of a run, subprograms and loops included", () => {
     const { loaded, buffer } = outcome(
       "r6 = 3\nagain: call f\nr6 -= 1\nif r6 != 0 goto again\nr0 = 2\nexit\nf: r0 = 1\nexit",
