@@ -16,6 +16,8 @@ export type Shape = {
   readonly functionOf: Uint16Array;
   /** Compare states here? */
   readonly prunePoint: Uint8Array;
+  /** Reached by a jump: the kernel's history of a path has an entry for it. */
+  readonly jumpPoint: Uint8Array;
   /** Always save a state here: the head of a loop the walk widens. */
   readonly forcedCheckpoint: Uint8Array;
   /** Registers whose value before the instruction may be read later, as bits. */
@@ -51,6 +53,7 @@ export function analyseShape(
   checkJumps(slots, functions, functionOf);
   const prunePoint = new Uint8Array(slots.length);
   const forcedCheckpoint = new Uint8Array(slots.length);
+  const jumpPoint = jumpPoints(slots);
   walk(slots, functions, prunePoint, forcedCheckpoint, unprivileged);
   summarise(slots, functions, functionOf);
   return {
@@ -58,6 +61,7 @@ export function analyseShape(
     functions,
     functionOf,
     prunePoint,
+    jumpPoint,
     forcedCheckpoint,
     liveBefore: liveRegisters(slots),
   };
@@ -204,6 +208,15 @@ function successors(
     default:
       return [at + 1];
   }
+}
+
+function jumpPoints(slots: readonly (Instruction | null)[]): Uint8Array {
+  const points = new Uint8Array(slots.length);
+  slots.forEach((insn, at) => {
+    if (insn?.kind === "jump" || insn?.kind === "branch") points[at + 1 + insn.off] = 1;
+    if (insn?.kind === "call" && insn.target === "local") points[at + 1] = 1;
+  });
+  return points;
 }
 
 export function takesCallback(helperId: number): boolean {

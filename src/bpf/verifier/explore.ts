@@ -63,7 +63,7 @@ class Explorer {
 
   run(): void {
     const w: Walk = this.#w;
-    const { slots, prunePoint } = w.shape;
+    const { slots, prunePoint, jumpPoint } = w.shape;
     const { stats, log } = w;
     for (;;) {
       if (++stats.insnsProcessed > w.limit) {
@@ -77,8 +77,8 @@ class Explorer {
           if (!this.#nextPath()) return;
           continue;
         }
-        this.#weight++;
       }
+      if (jumpPoint[w.insn] === 1) this.#weight++;
       w.state.history.push(w.insn);
       log?.before(w);
       const pendingBefore = w.pending.length;

@@ -7,9 +7,9 @@ export function forgetCallerSaved(w: Walk): void {
   for (let reg = 0; reg <= 5; reg++) regs[reg] = UNINIT;
 }
 
-/** Root loses them; without privileges their bits may not even be told apart from a number. */
+/** Root may go on with the bits as a number; without privileges they are gone. */
 export function invalidated(w: Walk): Value {
-  return w.unprivileged ? UNKNOWN_VALUE : UNINIT;
+  return w.unprivileged ? UNINIT : UNKNOWN_VALUE;
 }
 
 export function forgetPackets(w: Walk): void {

@@ -46,25 +46,25 @@ export function formatRanges(s: Scalar): string[] {
       name: "smin32",
       number: BigInt(s.s32min),
       text: signed(BigInt(s.s32min), 32),
-      omit: s.s32min === S32_MIN || BigInt(s.s32min) === s.smin,
+      omit: s.s32min === S32_MIN,
     },
     {
       name: "smax32",
       number: BigInt(s.s32max),
       text: signed(BigInt(s.s32max), 32),
-      omit: s.s32max === S32_MAX || BigInt(s.s32max) === s.smax,
+      omit: s.s32max === S32_MAX,
     },
     {
       name: "umin32",
       number: BigInt(s.u32min),
       text: unsigned(BigInt(s.u32min)),
-      omit: s.u32min === 0 || BigInt(s.u32min) === s.umin,
+      omit: s.u32min === 0,
     },
     {
       name: "umax32",
       number: BigInt(s.u32max),
       text: unsigned(BigInt(s.u32max)),
-      omit: s.u32max === U32_MAX || BigInt(s.u32max) === s.umax,
+      omit: s.u32max === U32_MAX,
     },
   ];
   const parts: string[] = [];

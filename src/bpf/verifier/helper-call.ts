@@ -50,14 +50,7 @@ export function stepHelper(w: Walk, id: number): void {
     w.reject("license", "cannot call GPL-restricted function from non-GPL compatible program");
   }
   if (w.state.lock && !helper.underLock) {
-    w.reject(
-      "spin-lock",
-      helper.name === "spin_lock"
-        ? "Locking two bpf_spin_locks are not allowed"
-        : helper.name === "tail_call"
-          ? "tail_call cannot be used inside bpf_spin_lock-ed region"
-          : "function calls are not allowed while holding a lock",
-    );
+    w.reject("spin-lock", "function calls are not allowed while holding a lock");
   }
   const found: Found = { map: null, ref: 0, callback: null };
   helper.args.forEach((kind, index) => {
@@ -263,10 +256,10 @@ function checkSize(w: Walk, reg: number, v: Value, zeroAllowed: boolean, target:
   if (isNull(mem)) {
     const nullable = target === "mem_rdonly_or_null" || zeroAllowed;
     if (size !== 0 || !nullable) {
-      w.reject("helper-argument", `R${memReg} type=scalar expected=${EXPECTED[target] ?? target}`);
+      w.reject("helper-argument", `R${memReg} type=scalar expected=fp`);
     }
   } else if (size === 0 && mem.kind === "stack") {
-    stackSpan(w, memReg, mem, 0, 0, "helper");
+    stackSpan(w, memReg, mem, 0, 0, use.writes ? "write" : "read");
   } else {
     memory(w, memReg, mem, size, use);
   }
@@ -320,6 +313,9 @@ const HELPERS_OF_MAP: Readonly<Partial<Record<MapTypeName, readonly string[]>>> 
 function checkMapFits(w: Walk, helper: VerifierHelper, found: Found): void {
   const { map } = found;
   if (!map) return;
+  if (helper.name === "tail_call" && map.type !== "prog_array") {
+    w.reject("map-helper-mismatch", "expected prog array map for tail call");
+  }
   const helperWants = MAPS_OF_HELPER[helper.name];
   const mapWants = HELPERS_OF_MAP[map.type];
   const isSocketMap = map.type === "sockmap" || map.type === "sockhash";

@@ -176,7 +176,11 @@ export function checkRegion(w: Walk, access: Access): void {
       }
       return;
     case "map_ptr":
-      if (write) w.reject("map-access", "only read from bpf_array is supported");
+      if (write)
+        w.reject(
+          "map-access",
+          `only read from ${v.map?.type.includes("hash") ? "bpf_htab" : "bpf_array"} is supported`,
+        );
       rejectAccess(w, reg, v);
       return;
     default:
@@ -289,7 +293,7 @@ function checkAlignment(w: Walk, access: Access): void {
   const what = isStack ? "stack " : v.kind === "map_value" ? "value " : "";
   w.reject(
     "misaligned-access",
-    `misaligned ${what}access off ${formatTnum(v.scalar.tnum)}+${v.off}+${off} size ${size}`,
+    `misaligned ${what}access off ${isConstant(v.scalar) ? v.scalar.smin : formatTnum(v.scalar.tnum)}+${v.off}+${off} size ${size}`,
   );
 }
 

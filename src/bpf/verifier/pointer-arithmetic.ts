@@ -6,7 +6,7 @@
 import { ALU_OPS, type AluOp, type Instruction } from "../isa.ts";
 import { markPrecise } from "./precision.ts";
 import { isConstant, S64_MIN, type Scalar } from "./scalar.ts";
-import { alu, negate, signExtend, zeroExtend32 } from "./scalar-alu.ts";
+import { alu, negate, signExtend, swapBytes, zeroExtend32 } from "./scalar-alu.ts";
 import { MAX_VARIABLE_OFFSET, withIdentity } from "./stack-access.ts";
 import {
   constantScalar,
@@ -49,9 +49,13 @@ export function stepUnary(w: Walk, insn: Instruction & { kind: "neg" | "swap" })
   const target = w.read(insn.dst);
   w.checkWritable(insn.dst);
   if (w.leaks(target)) w.reject("pointer-arithmetic", `R${insn.dst} pointer arithmetic prohibited`);
-  if (insn.kind === "swap" || target.kind !== "scalar") {
-    // Linux 6.18 keeps nothing of a byte swap's operand.
-    w.write(insn.dst, insn.kind === "neg" && insn.width === 32 ? lowHalf(UNKNOWN_VALUE) : UNKNOWN_VALUE);
+  if (insn.kind === "swap") {
+    if (insn.order === "le" && insn.bits === 64) return;
+    w.write(insn.dst, scalarValue(swapBytes(target.scalar, insn.order, insn.bits)));
+    return;
+  }
+  if (target.kind !== "scalar") {
+    w.write(insn.dst, UNKNOWN_VALUE);
     return;
   }
   w.write(insn.dst, scalarValue(negate(target.scalar, insn.width)));

@@ -4,7 +4,7 @@
  * here and be refused there: division and modulo, shifts by an unknown count, and byte swaps know nothing
  * of their result.
  */
-import type { AluOp, Width } from "../isa.ts";
+import type { AluOp, SwapOrder, Width } from "../isa.ts";
 import { least, most } from "./bigint-order.ts";
 import {
   constant,
@@ -128,6 +128,12 @@ export function signExtend(s: Scalar, bits: 8 | 16 | 32, width: Width): Scalar {
 }
 
 /** Two's complement negation: 0 - x. */
+/** A byte swap leaves only its width known, but where the order is the machine's own already. */
+export function swapBytes(s: Scalar, order: SwapOrder, bits: 16 | 32 | 64): Scalar {
+  if (order === "le") return truncate(s, bits / 8);
+  return truncate(UNKNOWN, bits / 8);
+}
+
 export function negate(s: Scalar, width: Width): Scalar {
   return alu("sub", width, constant(0), s);
 }
@@ -135,13 +141,13 @@ export function negate(s: Scalar, width: Width): Scalar {
 /** `mov` aside, which copies: see the caller. Operands of 32-bit operations are read in their low half. */
 export function alu(op: Exclude<AluOp, "mov" | "neg">, width: Width, a: Scalar, b: Scalar): Scalar {
   const rule = RULES[op];
-  if (rule === null) return width === 64 ? UNKNOWN : zeroExtend32(UNKNOWN);
+  if (rule === null) return UNKNOWN;
   if (isConstant(a) && isConstant(b)) {
     const exact = exactly(op, width, a.tnum.value, b.tnum.value);
     if (exact !== null) return constant(exact);
   }
   const known = rule(a, b, width);
-  if (known === null) return width === 64 ? UNKNOWN : zeroExtend32(UNKNOWN);
+  if (known === null) return UNKNOWN;
   if (width === 64) return scalar(known);
   return scalar({
     tnum: tnumLow32(known.tnum ?? UNKNOWN.tnum),

@@ -28,11 +28,10 @@ import type { Walk } from "./walk.ts";
 /** Offsets further out than this are not offsets any more (Linux BPF_MAX_VAR_OFF). */
 export const MAX_VARIABLE_OFFSET = 1n << 29n;
 
-export type StackUse = "read" | "write" | "helper";
+export type StackUse = "read" | "write";
 const USE_WORDS: Readonly<Record<StackUse, string>> = {
   read: " read from",
   write: " write to",
-  helper: " indirect access to",
 };
 
 /** Bytes min..max-1 of the frame's stack that an access may touch. */
@@ -66,7 +65,7 @@ export function stackSpan(
       "stack-bounds",
       fixed
         ? `invalid${words} stack R${reg} off=${min} size=${size}`
-        : `invalid variable-offset${words} stack R${reg} var_off=${formatTnum(scalar.tnum)} off=${off} size=${size}`,
+        : `invalid variable-offset${words} stack R${reg} var_off=${formatTnum(scalar.tnum)} off=${base} size=${size}`,
     );
   }
   if (-min > w.stackDepth[frame.subprogram]!) w.stackDepth[frame.subprogram] = -min;
@@ -255,7 +254,7 @@ export function helperStackAccess(
   size: number,
   mode: { readonly clobber: boolean; readonly raw: boolean },
 ): void {
-  const span = stackSpan(w, reg, v, 0, size, "helper");
+  const span = stackSpan(w, reg, v, 0, size, mode.clobber ? "write" : "read");
   if (!span.fixed && w.unprivileged) {
     w.reject(
       "stack-bounds",
