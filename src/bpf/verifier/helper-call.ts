@@ -11,7 +11,7 @@ import { checkRegion, checkUnmodifiedContext, mayReadPacket, rangeValue } from "
 import { checkNicHelper } from "./nic.ts";
 import { markPrecise } from "./precision.ts";
 import { isConstant } from "./scalar.ts";
-import { helperStackAccess, MAX_VARIABLE_OFFSET, stackSpan } from "./stack-access.ts";
+import { constantU32OnStack, helperStackAccess, MAX_VARIABLE_OFFSET, stackSpan } from "./stack-access.ts";
 import { formatTnum } from "./tnum.ts";
 import {
   isNull,
@@ -35,7 +35,7 @@ const GPL = new Set([
 ]);
 
 /** What checking the arguments found, for later arguments and for the result. */
-type Found = { map: MapDef | null; ref: number; callback: Value | null };
+type Found = { map: MapDef | null; ref: number; callback: Value | null; key: number | null };
 
 export function stepHelper(w: Walk, id: number): void {
   const helper = verifierHelper(id);
@@ -52,7 +52,7 @@ export function stepHelper(w: Walk, id: number): void {
   if (w.state.lock && !helper.underLock) {
     w.reject("spin-lock", "function calls are not allowed while holding a lock");
   }
-  const found: Found = { map: null, ref: 0, callback: null };
+  const found: Found = { map: null, ref: 0, callback: null, key: null };
   helper.args.forEach((kind, index) => {
     checkArgument(w, helper, kind, index, found);
   });
@@ -67,7 +67,7 @@ export function stepHelper(w: Walk, id: number): void {
   }
   if (helper.movesPacket) forgetPackets(w);
   forgetCallerSaved(w);
-  w.frame.regs[0] = resultOf(w, helper, found.map);
+  w.frame.regs[0] = resultOf(w, helper, found);
 }
 
 function releaseReference(w: Walk, ref: number): void {
@@ -75,7 +75,10 @@ function releaseReference(w: Walk, ref: number): void {
   w.rewrite((v) => (v.ref === ref ? invalidated(w) : v));
 }
 
-function resultOf(w: Walk, helper: VerifierHelper, map: MapDef | null): Value {
+/** Maps that have an element for every index below their size: a known key cannot miss. */
+const ALWAYS_FULL = new Set<MapTypeName>(["array", "percpu_array"]);
+
+function resultOf(w: Walk, helper: VerifierHelper, { map, key }: Found): Value {
   const id = w.newId();
   const ref = helper.acquires ? id : 0;
   if (ref) w.state.refs = [...w.state.refs, { id: ref, insn: w.insn }];
@@ -88,6 +91,9 @@ function resultOf(w: Walk, helper: VerifierHelper, map: MapDef | null): Value {
       if (map?.type === "sockmap" || map?.type === "sockhash") {
         w.state.refs = [...w.state.refs, { id, insn: w.insn }];
         return pointer("sock", { orNull: true, id, ref: id });
+      }
+      if (map && key !== null && key < map.maxEntries) {
+        return pointer("map_value", { id: map.spinLockOffset === undefined ? 0 : id, map });
       }
       return pointer("map_value", { orNull: true, id, map });
     case "sock_or_null":
@@ -165,6 +171,9 @@ function checkArgument(
       }
       if (!MEMORY_KINDS.has(v.kind) || v.orNull) wrong();
       memory(w, reg, v, kind === "map_key" ? map.keyBytes : map.valueBytes, READS);
+      if (kind === "map_key" && helper.name === "map_lookup_elem" && ALWAYS_FULL.has(map.type)) {
+        found.key = constantU32OnStack(w, v);
+      }
       return;
     }
     case "mem_rdonly":

@@ -87,7 +87,10 @@ export function stepAtomic(w: Walk, insn: Instruction & { kind: "atomic" }): voi
 export function load(w: Walk, access: Access, dst: number | null): Value {
   const { reg, value: v, off, size } = access;
   checkAlignment(w, access);
-  if (v.kind === "stack" && !v.orNull) return readStack(w, reg, v, off, size, dst);
+  if (v.kind === "stack" && !v.orNull) {
+    const value = readStack(w, reg, v, off, size, dst);
+    return value === UNKNOWN_VALUE ? unknownOfSize(size) : value;
+  }
   if (v.kind === "ctx") return loadContext(w, access);
   checkRegion(w, access);
   if (v.kind === "map_value" && v.map) {

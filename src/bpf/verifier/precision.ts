@@ -65,6 +65,15 @@ export function markPrecise(w: Walk, reg: number): void {
   follow(w, state, trace, 1);
 }
 
+/** The same for a number spilled to the stack. */
+export function markSlotPrecise(w: Walk, frame: number, slot: number): void {
+  if (w.unprivileged) return;
+  const trace = new Trace(w.state.depth);
+  trace.grow(frame);
+  addSlot(trace.slots[frame]!, slot);
+  follow(w, w.state, trace, 1);
+}
+
 /** `state` turned out equal to `proved`: what had to be exact behind that one must be exact on this path too. */
 export function inheritPrecision(w: Walk, proved: State, state: State): void {
   const trace = new Trace(state.depth);

@@ -1,8 +1,8 @@
 /**
  * Abstract arithmetic: from what is known of the operands to what is known of the result. Sound for every
  * operation and width (scalar.prop.test.ts). Where Linux 6.18 gives up, so do we, or a program could pass
- * here and be refused there: division and modulo, shifts by an unknown count, and byte swaps know nothing
- * of their result.
+ * here and be refused there: of division, modulo and shifts by an unknown count it knows nothing, not even
+ * that a 32-bit result has a zero upper half.
  */
 import type { AluOp, SwapOrder, Width } from "../isa.ts";
 import { least, most } from "./bigint-order.ts";
@@ -128,10 +128,19 @@ export function signExtend(s: Scalar, bits: 8 | 16 | 32, width: Width): Scalar {
 }
 
 /** Two's complement negation: 0 - x. */
-/** A byte swap leaves only its width known, but where the order is the machine's own already. */
+/** Reorders the low `bits` and clears the rest; known bits move with their bytes. */
 export function swapBytes(s: Scalar, order: SwapOrder, bits: 16 | 32 | 64): Scalar {
-  if (order === "le") return truncate(s, bits / 8);
-  return truncate(UNKNOWN, bits / 8);
+  const low = truncate(s, bits / 8);
+  if (order === "le") return low; // the machine's own order
+  return scalar({
+    tnum: { value: reversed(low.tnum.value, bits / 8), mask: reversed(low.tnum.mask, bits / 8) },
+  });
+}
+
+function reversed(x: bigint, bytes: number): bigint {
+  let result = 0n;
+  for (let i = 0; i < bytes; i++) result = (result << 8n) | ((x >> BigInt(8 * i)) & 0xffn);
+  return result;
 }
 
 export function negate(s: Scalar, width: Width): Scalar {

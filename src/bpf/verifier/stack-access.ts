@@ -4,7 +4,7 @@
  * on); the value is unknown. Variable offsets are treated as touching every byte they might.
  */
 import { STACK_BYTES } from "../isa.ts";
-import { markPrecise } from "./precision.ts";
+import { markPrecise, markSlotPrecise } from "./precision.ts";
 import { isConstant } from "./scalar.ts";
 import { truncate } from "./scalar-alu.ts";
 import {
@@ -244,6 +244,28 @@ function writeSomewhere(w: Walk, span: StackSpan, source: number | null, value: 
     span.frame.setSlot(index, overwritten(slot, byte, 1, next));
   }
   if (usedZero && source !== null) markPrecise(w, source);
+}
+
+/**
+ * A u32 on the stack whose value is known: a map key. Known zeros, or a number spilled in just these four
+ * bytes, which then must stay exact.
+ */
+export function constantU32OnStack(w: Walk, v: Value): number | null {
+  if (v.kind !== "stack" || !isConstant(v.scalar)) return null;
+  const off = v.off + Number(v.scalar.smin);
+  const index = slotOf(off);
+  const frame = w.state.frames[v.frame]!;
+  const slot = frame.slot(index);
+  const from = byteInSlot(off);
+  if (from > 4) return null;
+  let zeros = 0;
+  for (let i = from; i < from + 4; i++) if (byteType(slot, i) === BYTE.zero) zeros++;
+  if (zeros === 4) return 0;
+  if (from !== 0 || !holdsSpill(slot) || spillSize(slot) !== 4) return null;
+  const { spilled } = slot;
+  if (spilled.kind !== "scalar" || !isConstant(spilled.scalar)) return null;
+  markSlotPrecise(w, frame.index, index);
+  return Number(spilled.scalar.tnum.value & 0xffff_ffffn);
 }
 
 /** A helper reads (and, with `clobber`, may change) stack bytes; `raw`: it only fills them. */
