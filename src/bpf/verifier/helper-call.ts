@@ -7,7 +7,7 @@ import { MAP_TYPES } from "../program.ts";
 import { forgetCallerSaved, forgetPackets, invalidated } from "./forget.ts";
 import { enterCallback } from "./function-call.ts";
 import { type VerifierArg, type VerifierHelper, verifierHelper } from "./linux-helpers.ts";
-import { checkRegion, checkUnmodifiedContext, mayReadPacket, rangeValue } from "./memory-access.ts";
+import { checkRegion, checkUnmodifiedContext, rangeValue } from "./memory-access.ts";
 import { checkNicHelper } from "./nic.ts";
 import { markPrecise } from "./precision.ts";
 import { isConstant } from "./scalar.ts";
@@ -140,7 +140,7 @@ function checkArgument(
     if (w.leaks(v)) w.reject("pointer-leak", `R${reg} leaks addr into helper function`);
     return;
   }
-  if (isPacketKind(v.kind) && !v.orNull && (!mayReadPacket(w) || !helper.packetMemory) && isMemory(kind)) {
+  if (isPacketKind(v.kind) && !v.orNull && !helper.packetMemory && isMemory(kind)) {
     w.reject("helper-argument", "helper access to the packet is not allowed");
   }
   const wrong = (): never =>

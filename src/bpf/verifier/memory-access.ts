@@ -127,7 +127,6 @@ export function store(w: Walk, access: Access, source: number | null, stored: Va
       break;
     case "packet":
     case "packet_meta":
-      if (!mayWritePacket(w)) w.reject("packet-write", "cannot write into packet");
       if (w.leaks(stored)) w.reject("pointer-leak", `R${source} leaks addr into packet`);
       break;
     case "mem":
@@ -137,14 +136,6 @@ export function store(w: Walk, access: Access, source: number | null, stored: Va
       break;
   }
   checkRegion(w, access);
-}
-
-export function mayReadPacket(w: Walk): boolean {
-  return w.program.type !== "socket_filter";
-}
-
-export function mayWritePacket(w: Walk): boolean {
-  return w.program.type !== "socket_filter";
 }
 
 /** Bounds and rights of an access to memory that is neither stack nor context. */

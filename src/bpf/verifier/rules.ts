@@ -83,10 +83,6 @@ export const RULES = {
     title: "the context has no such field for this program type",
     hint: "Load a listed field with its own width through the unchanged context pointer.",
   },
-  "packet-write": {
-    title: "this program type may not write to the packet directly",
-    hint: "Use a helper such as bpf_skb_store_bytes, or another hook.",
-  },
   "stack-bounds": {
     title: "the access lies outside the 512 bytes of the stack",
     hint: "Stay between r10-512 and r10-1; shrink large local variables or put them into a map.",
