@@ -13,7 +13,7 @@ import { collectBody } from "./body.ts";
 import { cacheStatus } from "./cache-status.ts";
 import type { AppOptions } from "./options.ts";
 import { problem, sendFault } from "./problem.ts";
-import { serverTiming } from "./server-timing.ts";
+import { ServerTiming } from "./server-timing.ts";
 import { parseTarget, ttlMs } from "./target.ts";
 import { inTurn, queue } from "./write-gate.ts";
 
@@ -31,6 +31,7 @@ const LASTING: Readonly<Record<string, Crossing>> = { "too-big": "too-big", "key
 export function registerKv(app: FastifyInstance, options: AppOptions): void {
   const { cache, meter, nowNs } = options;
   const stats = meter.stats;
+  const timing = new ServerTiming(meter.profile);
 
   // Before Fastify's own listener: the clock starts when the head is there, and each request takes the
   // note the hook left for it, also those that no handler below will see.
@@ -68,7 +69,7 @@ export function registerKv(app: FastifyInstance, options: AppOptions): void {
       meter.cold.instructions = instructions;
       meter.cold.nativeBytes = HEAD_BYTES + (item === null || !withBody ? 0 : item.value.length);
       meter.chargeCold();
-      sendItem(reply, item, status, serverTiming(meter.profile, meter.cold), withBody);
+      sendItem(reply, item, status, timing.of(meter.cold), withBody);
       const now = nowNs();
       stats.observed.cold.observe(now - startNs);
       if (now >= options.sampler.dueNs.cold) {
@@ -111,11 +112,13 @@ export function registerKv(app: FastifyInstance, options: AppOptions): void {
       sendFault(reply, error, options.onError);
     };
     inTurn(request.raw, () => {
+      // The body may have come after the service began to close.
+      if (options.closing()) reply.header("connection", "close");
       meter.cold.hookRuns = note.hookRuns;
       meter.cold.instructions = note.instructions;
       meter.cold.nativeBytes = HEAD_BYTES + (Buffer.isBuffer(request.body) ? request.body.length : 0);
       meter.chargeWrite();
-      reply.header("server-timing", serverTiming(meter.profile, meter.cold));
+      reply.header("server-timing", timing.of(meter.cold));
       settle(() => cache.update(key, change(ttl)), answer, fail);
     });
     return reply;
