@@ -119,12 +119,18 @@ class Linux implements Machine {
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #lines: Interface;
   readonly #waiting: ((line: string | Error) => void)[] = [];
+  /** Lines nobody has asked for yet: `info` prints several. */
+  readonly #read: string[] = [];
   #errors = "";
 
   constructor(helper: string, object: string) {
     this.#child = spawn(helper);
     this.#lines = createInterface(this.#child.stdout);
-    this.#lines.on("line", (line) => this.#waiting.shift()?.(line));
+    this.#lines.on("line", (line) => {
+      const wake = this.#waiting.shift();
+      if (wake) wake(line);
+      else this.#read.push(line);
+    });
     this.#child.stderr.on("data", (data) => {
       this.#errors += String(data);
     });
@@ -135,13 +141,9 @@ class Linux implements Machine {
     this.#child.stdin.write(`load ${objectPath(object)}\n`);
   }
 
-  async #ask(command: string): Promise<string> {
-    const line = await new Promise<string | Error>((resolve) => {
-      this.#waiting.push(resolve);
-      this.#child.stdin.write(`${command}\n`);
-    });
-    if (typeof line !== "string") throw line;
-    return line;
+  #ask(command: string): Promise<string> {
+    this.#child.stdin.write(`${command}\n`);
+    return this.#next();
   }
 
   async run(program: string, packet: Uint8Array): Promise<Outcome> {
@@ -173,6 +175,8 @@ class Linux implements Machine {
   }
 
   async #next(): Promise<string> {
+    const read = this.#read.shift();
+    if (read !== undefined) return read;
     const line = await new Promise<string | Error>((resolve) => this.#waiting.push(resolve));
     if (typeof line !== "string") throw line;
     return line;
