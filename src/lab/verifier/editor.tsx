@@ -94,7 +94,11 @@ export function Editor({ text, marks, onChange }: Props) {
           syntaxHighlighting(colours),
           marksField,
           look,
-          EditorView.contentAttributes.of({ "aria-label": "eBPF assembly", spellcheck: "false" }),
+          EditorView.contentAttributes.of({
+            "aria-label": "eBPF assembly",
+            spellcheck: "false",
+            tabindex: "0",
+          }),
           EditorView.updateListener.of((update) => {
             if (update.docChanged) changed.current(update.state.doc.toString());
           }),

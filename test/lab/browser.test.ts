@@ -1,0 +1,186 @@
+/** The lab in a real browser: Debian's chromium through playwright-core, against the built page. */
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
+import { pino } from "pino";
+import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { serveConfig } from "../../src/cli/serve.ts";
+import { Service } from "../../src/cli/service.ts";
+
+const CHROMIUM = "/usr/bin/chromium";
+const BUILT = new URL("../../dist/lab/", import.meta.url);
+const missing = !existsSync(CHROMIUM)
+  ? `${CHROMIUM} is not installed`
+  : existsSync(new URL("index.html", BUILT))
+    ? null
+    : "the page is not built (npm run build)";
+const PAGES = ["live", "verifier", "lessons"] as const;
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const textOf = async (locator: Locator) => (await locator.textContent()) ?? "";
+
+describe.skipIf(missing !== null)(`the lab in a browser${missing ? ` (skipped: ${missing})` : ""}`, () => {
+  let browser: Browser;
+  let service: Service;
+  let url: string;
+  const faults: string[] = [];
+
+  beforeAll(async () => {
+    const config = serveConfig({ port: "0", "costs-scale": "0" }, {});
+    service = new Service(config, { logger: pino({ level: "silent" }) });
+    ({ url } = await service.listen());
+    browser = await chromium.launch({
+      executablePath: CHROMIUM,
+      args: [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+      ],
+    });
+  });
+  afterAll(async () => {
+    await browser.close();
+    await service.close();
+  });
+
+  async function open(hash: string, options: BrowserContextOptions = {}): Promise<Page> {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, ...options });
+    const page = await context.newPage();
+    faults.length = 0;
+    page.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") faults.push(message.text());
+    });
+    page.on("pageerror", (error) => faults.push(error.message));
+    await page.goto(`${url}/lab/#/${hash}`);
+    await page.locator("h1").waitFor();
+    if (hash.startsWith("live")) await page.getByText("Since the start").waitFor();
+    if (hash.startsWith("verifier")) await page.locator(".verdict h2.good, .verdict h2.bad").waitFor();
+    return page;
+  }
+
+  const LOOKS = [
+    ["light, 1280 pixels", { colorScheme: "light" }],
+    ["dark, 1280 pixels", { colorScheme: "dark" }],
+    ["light, 390 pixels", { colorScheme: "light", viewport: { width: 390, height: 844 } }],
+  ] as const;
+  describe.each(PAGES)("%s", (path) => {
+    it.each(LOOKS)(
+      "%s: no console error, nothing wider than the page, no serious axe fault",
+      async (_, look) => {
+        const page = await open(path, look);
+        const [wide, room] = await page.evaluate(() => [
+          document.documentElement.scrollWidth,
+          document.documentElement.clientWidth,
+        ]);
+        expect(wide).toBeLessThanOrEqual(room ?? 0);
+        await page.evaluate(AXE);
+        const serious = await page.evaluate(async () => {
+          const { axe } = globalThis as unknown as {
+            axe: {
+              run(): Promise<{ violations: { id: string; impact: string; nodes: { html: string }[] }[] }>;
+            };
+          };
+          const { violations } = await axe.run();
+          return violations
+            .filter(({ impact }) => impact === "serious" || impact === "critical")
+            .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`);
+        });
+        expect(serious).toEqual([]);
+        expect(faults).toEqual([]);
+        await page.context().close();
+      },
+    );
+  });
+
+  it("live numbers equal /metrics", async () => {
+    for (let i = 0; i < 5; i++) {
+      await fetch(`${url}/kv/live${i}`, { method: "PUT", body: `value ${i}` });
+      for (let n = 0; n < 3; n++) await (await fetch(`${url}/kv/live${i}`)).text();
+    }
+    const page = await open("live");
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    const metric = (name: string) => {
+      const rows = [...metrics.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? ([0-9.e+]+)$`, "gm"))];
+      expect(rows.length).toBeGreaterThan(0);
+      return rows.reduce((sum, [, value]) => sum + Number(value), 0);
+    };
+    const shown = (name: string) =>
+      textOf(page.locator(".live-counts dt", { hasText: name }).locator("xpath=following-sibling::dd[1]"));
+    expect(Number(await shown("fills"))).toBe(metric("bmc_hot_fills_total"));
+    expect(Number((await shown("hot map")).split(" ")[0])).toBe(metric("bmc_hot_entries"));
+    await page.context().close();
+  });
+
+  it("an infinite loop is rejected with its reason", async () => {
+    const page = await open("verifier/infinite-loop");
+    const verdict = page.locator(".verdict");
+    expect(await textOf(verdict.locator("h2"))).toBe("Rejected: a loop comes round in the very same state");
+    expect(await textOf(verdict)).toContain("infinite loop detected at insn");
+    expect(await page.getByRole("button", { name: "Run", exact: true }).isDisabled()).toBe(true);
+    await page.context().close();
+  });
+
+  it("the walk is stepped by keys", async () => {
+    const page = await open("verifier/packet-bounds-fixed");
+    const current = page.locator(".walk output");
+    await page.getByRole("button", { name: /^Step forward/ }).focus();
+    const [, count] = (await textOf(current)).split(" of ");
+    await page.keyboard.press("ArrowRight");
+    expect(await textOf(current)).toBe(`2 of ${count}`);
+    expect(await page.locator(".walk .is-changed th").allInnerTexts()).toEqual(["R2"]);
+    await page.keyboard.press("ArrowLeft");
+    expect(await textOf(current)).toBe(`1 of ${count}`);
+    await page.getByRole("slider", { name: "Walk: step" }).focus();
+    await page.keyboard.press("End");
+    expect(await textOf(current)).toBe(`${count} of ${count}`);
+    await page.context().close();
+  });
+
+  it("a repaired program is accepted and answers a packet", async () => {
+    const page = await open("verifier/null-pointer");
+    expect(await textOf(page.locator(".verdict h2"))).toMatch(/^Rejected/);
+    await page.locator(".cm-content").click();
+    await page.keyboard.press("Control+a");
+    await page.keyboard.insertText("r0 = 3\nexit\n");
+    await page.getByRole("button", { name: "Verify" }).click();
+    await page.locator(".verdict h2.good").waitFor();
+    await page.getByRole("button", { name: "Run", exact: true }).click();
+    await page.getByText("XDP_TX").waitFor();
+    expect(await textOf(page.locator(".packet-run [role=status]"))).toContain("after 2 instructions");
+    await page.context().close();
+  });
+
+  it("the shipped fast path answers a GET from the hot map", async () => {
+    const page = await open("verifier/http_kv_verdict");
+    await page.getByRole("button", { name: "Run", exact: true }).click();
+    await page.getByText("HTTP/1.1 200 OK".slice(0, 8)).first().waitFor();
+    const { length } = await textOf(page.locator(".packet-run pre.bytes").first());
+    expect(length).toBeGreaterThan(100);
+    await page.context().close();
+  });
+
+  it("a text that is no program is told by line", async () => {
+    const page = await open("verifier/first");
+    await page.locator(".cm-content").click();
+    await page.keyboard.press("Control+a");
+    await page.keyboard.insertText("r0 = rr\nexit\n");
+    await page.getByRole("button", { name: "Verify" }).click();
+    await page.getByText("Line 1:").waitFor();
+    await page.context().close();
+  });
+
+  it("loads Live in at most 300 KB", () => {
+    const html = readFileSync(new URL("index.html", BUILT), "utf8");
+    const assets = [...html.matchAll(/(?:src|href)="\/lab\/([^"]+)"/g)].map(([, path]) => path ?? "");
+    expect(assets.length).toBeGreaterThanOrEqual(2);
+    const bytes = ["index.html", ...assets]
+      .map((path) => [`${path}.br`, path].find((name) => existsSync(new URL(name, BUILT))) ?? path)
+      .reduce((sum, path) => sum + statSync(new URL(path, BUILT)).size, 0);
+    expect(bytes).toBeLessThanOrEqual(300_000);
+  });
+});
