@@ -68,19 +68,26 @@ class Account {
   readonly bytes: Float64Array;
   /** Bytes the register was loaded with from memory; 0: something computed. */
   readonly loaded: Uint8Array;
-  /** Sums when the path last came by each meeting point; NaN where it did not. */
+  /** Sums when the path last came by each meeting point (NaN: never), and behind them those of the start. */
   readonly at: Float64Array;
 
   constructor(sites: number, points: number, from?: Account) {
     this.sums = from ? from.sums.slice() : new Float64Array(SUMS);
     this.bytes = from ? from.bytes.slice() : new Float64Array(sites);
     this.loaded = from ? from.loaded.slice() : new Uint8Array(11);
-    this.at = from ? from.at.slice() : new Float64Array(points * SUMS).fill(Number.NaN);
+    if (from) this.at = from.at.slice();
+    else {
+      this.at = new Float64Array((points + 1) * SUMS).fill(Number.NaN);
+      this.at.fill(0, points * SUMS); // every path comes by the start
+    }
   }
 }
 
-/** The longest and the shortest way from a meeting point to an exit with one verdict. */
-type Rest = { readonly longest: Float64Array; shortestNs: number };
+/**
+ * For one verdict, the longest and the shortest way to it from each meeting point and, behind the last, from
+ * the program's start. Below 0 and infinite where no path was walked.
+ */
+type Rest = { paths: number; readonly longest: Float64Array; readonly shortestNs: Float64Array };
 
 type Site = { readonly kind: CopySite["kind"]; readonly insn: number; readonly loop: number; what: string };
 type Loop = { readonly start: number; readonly end: number };
@@ -123,11 +130,10 @@ class Watcher extends LogBook {
   /** Meeting points: where the verifier compares states. Index by instruction, -1 elsewhere. */
   readonly #pointOf: Int32Array;
   readonly #points: number;
-  readonly #rest: Map<string, Rest>[];
   readonly #waiting = new Map<State, Account>();
   #account: Account;
   readonly #greatest: Float64Array;
-  readonly #verdicts = new Map<string, { paths: number; rest: Rest }>();
+  readonly #verdicts = new Map<string, Rest>();
 
   constructor(program: Program, shape: Shape, profile: Profile, copyLoops: ReadonlySet<number>) {
     super(2, new LineTable([]));
@@ -149,7 +155,6 @@ class Watcher extends LogBook {
     let points = 0;
     this.#pointOf = Int32Array.from(prunePoint, (is) => (is === 1 ? points++ : -1));
     this.#points = points;
-    this.#rest = Array.from({ length: points }, () => new Map());
     this.#greatest = new Float64Array(this.#sites.length);
     this.#account = this.#fresh();
   }
@@ -203,12 +208,14 @@ class Watcher extends LogBook {
     this.#remember();
     const point = this.#pointOf[w.insn]!;
     if (point < 0) return;
-    for (const [verdict, { longest, shortestNs }] of this.#rest[point]!) {
-      const { sums } = this.#account;
+    const { sums } = this.#account;
+    const base = point * SUMS;
+    for (const [verdict, { longest, shortestNs }] of this.#verdicts) {
+      if (longest[base]! < 0) continue;
       this.#end(
         verdict,
-        sums.map((v, i) => v + longest[i]!),
-        sums[NS]! + shortestNs,
+        sums.map((v, i) => v + longest[base + i]!),
+        sums[NS]! + shortestNs[point]!,
       );
     }
   }
@@ -307,21 +314,32 @@ class Watcher extends LogBook {
     this.#end(verdict, sums, sums[NS]!);
   }
 
-  /** A path came to this verdict: tell the verdict, and every meeting point it went by. */
+  /** A path came to this verdict: tell every meeting point it went by. */
   #end(verdict: string, sums: Float64Array, shortestNs: number): void {
-    const row = this.#verdicts.get(verdict) ?? { paths: 0, rest: emptyRest() };
-    row.paths++;
-    extend(row.rest, sums, null, 0, shortestNs);
-    this.#verdicts.set(verdict, row);
+    const rest = this.#restOf(verdict);
+    rest.paths++;
+    const { longest, shortestNs: shortest } = rest;
     const { at } = this.#account;
-    for (let point = 0; point < this.#points; point++) {
-      const base = point * SUMS;
-      if (Number.isNaN(at[base]!)) continue;
-      const rests = this.#rest[point]!;
-      const rest = rests.get(verdict) ?? emptyRest();
-      extend(rest, sums, at, base, shortestNs - at[base + NS]!);
-      rests.set(verdict, rest);
+    for (let point = 0, base = 0; point <= this.#points; point++, base += SUMS) {
+      const from = at[base]!;
+      if (Number.isNaN(from)) continue;
+      if (sums[NS]! - from > longest[base]!) {
+        for (let i = 0; i < SUMS; i++) longest[base + i] = sums[i]! - at[base + i]!;
+      }
+      if (shortestNs - from < shortest[point]!) shortest[point] = shortestNs - from;
     }
+  }
+
+  #restOf(verdict: string): Rest {
+    const known = this.#verdicts.get(verdict);
+    if (known) return known;
+    const rest = {
+      paths: 0,
+      longest: new Float64Array((this.#points + 1) * SUMS).fill(-1),
+      shortestNs: new Float64Array(this.#points + 1).fill(Number.POSITIVE_INFINITY),
+    };
+    this.#verdicts.set(verdict, rest);
+    return rest;
   }
 
   /** Loops with a copy of some size on any path. */
@@ -353,16 +371,17 @@ class Watcher extends LogBook {
       .filter((site) => site.bytes > 0)
       .sort((a, b) => b.bytes - a.bytes || a.insn - b.insn);
     const hookNs = ns.hookReach + ns.hookEnter;
-    const verdicts = [...this.#verdicts].map(([verdict, { paths, rest }]): VerdictTime => {
-      const maxNs = rest.longest[NS]! + hookNs;
+    const start = this.#points * SUMS;
+    const verdicts = [...this.#verdicts].map(([verdict, { paths, longest, shortestNs }]): VerdictTime => {
+      const maxNs = longest[start + NS]! + hookNs;
       return {
         verdict,
         paths,
-        minNs: rest.shortestNs + hookNs,
+        minNs: shortestNs[this.#points]! + hookNs,
         maxNs,
-        instructions: rest.longest[INSTRUCTIONS]!,
-        copiedBytes: rest.longest[BYTES]!,
-        copyShare: maxNs === 0 ? 0 : rest.longest[COPY_NS]! / maxNs,
+        instructions: longest[start + INSTRUCTIONS]!,
+        copiedBytes: longest[start + BYTES]!,
+        copyShare: maxNs === 0 ? 0 : longest[start + COPY_NS]! / maxNs,
       };
     });
     verdicts.sort((a, b) => b.maxNs - a.maxNs);
@@ -376,24 +395,6 @@ function isBuffer(w: Walk, reg: number): boolean {
   const kind = w.frame.regs[reg]?.kind;
   if (kind === "packet" || kind === "packet_meta" || kind === "map_value" || kind === "mem") return true;
   return kind === "stack" && reg !== 10;
-}
-
-function emptyRest(): Rest {
-  return { longest: new Float64Array(SUMS).fill(-1), shortestNs: Number.POSITIVE_INFINITY };
-}
-
-/** Takes `sums` less what stood in `from` at `base`, where that is longer or shorter than what is known. */
-function extend(
-  rest: Rest,
-  sums: Float64Array,
-  from: Float64Array | null,
-  base: number,
-  shortestNs: number,
-): void {
-  if (sums[NS]! - (from ? from[base + NS]! : 0) > rest.longest[NS]!) {
-    for (let i = 0; i < SUMS; i++) rest.longest[i] = sums[i]! - (from ? from[base + i]! : 0);
-  }
-  if (shortestNs < rest.shortestNs) rest.shortestNs = shortestNs;
 }
 
 /** A backward jump and all between it and its target. */
