@@ -92,7 +92,7 @@ function emitHelper(c: FunctionCode, row: HelperRow, map: BpfMap | null): void {
 function emitArrayLookup(c: FunctionCode, map: ArrayMap): void {
   const { baseAddress, strideBytes, cpuStrideBytes, def } = map;
   c.op("i64.const", 0n).set(0);
-  c.low(2).memory("i32.load", 0).op("local.tee", LOCAL.word);
+  c.low(2).op("i32.load", 0).op("local.tee", LOCAL.word);
   c.op("i32.const", def.maxEntries).op("i32.lt_u").op("if");
   if (def.maxEntries > 1) c.op("local.get", LOCAL.word).op("i32.const", strideBytes).op("i32.mul");
   else c.op("i32.const", 0);

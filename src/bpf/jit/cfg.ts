@@ -43,14 +43,13 @@ export function buildCfg(slots: Slots, start: number, end: number): Cfg {
   });
   const predecessors = predecessorsOf(blocks);
   const idom = immediateDominators(predecessors);
-  const isBack = (from: number, to: number): boolean => to <= from;
   return {
     blocks,
     idom,
-    isLoopHeader: predecessors.map((from, id) => from.some((p) => isBack(p, id))),
-    isMerge: predecessors.map((from, id) => from.filter((p) => !isBack(p, id)).length > 1),
+    isLoopHeader: predecessors.map((from, id) => from.some((p) => isBackEdge(p, id))),
+    isMerge: predecessors.map((from, id) => from.filter((p) => !isBackEdge(p, id)).length > 1),
     isReducible: predecessors.every((from, id) =>
-      from.every((p) => !isBack(p, id) || dominates(idom, id, p)),
+      from.every((p) => !isBackEdge(p, id) || dominates(idom, id, p)),
     ),
   };
 }

@@ -9,7 +9,7 @@ import type { FaultKind } from "../fault.ts";
 import { FRAME_POINTER, type Reg, STACK_BYTES } from "../isa.ts";
 import { STATE } from "../runtime.ts";
 import type { Imports } from "./imports.ts";
-import { Code, type FunctionType, type MemoryOp, type ValueType } from "./wasm.ts";
+import { Code, type FunctionType, type ValueType } from "./wasm.ts";
 
 export const FUNCTION_TYPE: FunctionType = {
   params: ["i64", "i64", "i64", "i64", "i64", "i32"],
@@ -93,7 +93,7 @@ export class FunctionCode extends Code {
    */
   address(register: Reg, off: number, bytes: number, access: "read" | "write", slot: number): number {
     if (this.isChecked) {
-      this.checkedAddress(register, off, bytes, access, slot);
+      this.#checkedAddress(register, off, bytes, access, slot);
       return 0;
     }
     // A verified program never writes r10, and reaches at most 512 bytes below it.
@@ -109,13 +109,7 @@ export class FunctionCode extends Code {
   }
 
   /** The stack is tested in place; anything else asks the guard, which throws. */
-  private checkedAddress(
-    register: Reg,
-    off: number,
-    bytes: number,
-    access: "read" | "write",
-    slot: number,
-  ): void {
+  #checkedAddress(register: Reg, off: number, bytes: number, access: "read" | "write", slot: number): void {
     const { stackTop } = this.input.rt;
     this.get(register).op("i64.const", BigInt(off)).op("i64.add").op("local.tee", LOCAL.wide);
     this.op("local.get", LOCAL.frame).op("i64.extend_i32_u").op("i64.sub");
@@ -131,22 +125,18 @@ export class FunctionCode extends Code {
 
   /** Pushes a word of the machine's state. */
   loadState(word: keyof typeof STATE): this {
-    return this.op("i32.const", 0).op("i32.load", this.stateOffset(word));
+    return this.op("i32.const", 0).op("i32.load", this.#stateOffset(word));
   }
 
   /** Stores what `push` pushes into a word of the machine's state. */
   storeState(word: keyof typeof STATE, push: () => void): this {
     this.op("i32.const", 0);
     push();
-    return this.op("i32.store", this.stateOffset(word));
+    return this.op("i32.store", this.#stateOffset(word));
   }
 
-  private stateOffset(word: keyof typeof STATE): number {
+  #stateOffset(word: keyof typeof STATE): number {
     return this.input.rt.stateAddress + STATE[word];
-  }
-
-  memory(name: MemoryOp, offset: number): this {
-    return this.op(name, offset);
   }
 
   /** Ends the run. Never returns at run time, which wasm must be told. */

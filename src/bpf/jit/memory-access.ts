@@ -30,7 +30,7 @@ const ATOMIC: Readonly<Record<Exclude<AtomicOp, "xchg" | "cmpxchg">, PlainOp>> =
 
 export function emitLoad(c: FunctionCode, insn: Extract<Instruction, { kind: "load" }>, slot: number): void {
   const offset = c.address(insn.src, insn.off, insn.bytes, "read", slot);
-  c.memory(LOAD[insn.signed ? "sign" : "zero"][insn.bytes], offset).set(insn.dst);
+  c.op(LOAD[insn.signed ? "sign" : "zero"][insn.bytes], offset).set(insn.dst);
 }
 
 export function emitStore(
@@ -41,7 +41,7 @@ export function emitStore(
   const offset = c.address(insn.dst, insn.off, insn.bytes, "write", slot);
   if (insn.src === null) c.op("i64.const", BigInt(insn.imm));
   else c.get(insn.src);
-  c.memory(STORE[insn.bytes], offset);
+  c.op(STORE[insn.bytes], offset);
 }
 
 export function emitAtomic(
@@ -51,21 +51,21 @@ export function emitAtomic(
 ): void {
   const { op, fetch, bytes, dst, src, off } = insn;
   const offset = c.address(dst, off, bytes, "write", slot);
-  c.op("local.tee", LOCAL.address).memory(LOAD.zero[bytes], offset).op("local.set", LOCAL.wide);
+  c.op("local.tee", LOCAL.address).op(LOAD.zero[bytes], offset).op("local.set", LOCAL.wide);
   const old = (): FunctionCode => c.op("local.get", LOCAL.wide);
   const at = (): FunctionCode => c.op("local.get", LOCAL.address);
   if (op === "cmpxchg") {
     // Compares with, and loads into, r0.
     if (bytes === 8) old().get(0).op("i64.eq").op("if");
     else old().op("i32.wrap_i64").low(0).op("i32.eq").op("if");
-    at().get(src).memory(STORE[bytes], offset).op("end");
+    at().get(src).op(STORE[bytes], offset).op("end");
     old().set(0);
     return;
   }
   at();
   if (op === "xchg") c.get(src);
   else old().get(src).op(ATOMIC[op]);
-  c.memory(STORE[bytes], offset);
+  c.op(STORE[bytes], offset);
   if (fetch) old().set(src);
 }
 
@@ -77,7 +77,7 @@ export function emitPacketLoad(c: FunctionCode, insn: Extract<Instruction, { kin
   else c.low(src);
   c.op("i32.const", bytes).op("call", c.imports.packetAt()).op("local.tee", LOCAL.address);
   c.op("i32.eqz").op("if").op("i64.const", 0n).set(0).returnResult().op("end");
-  c.op("local.get", LOCAL.address).memory(LOAD.zero[bytes], 0);
+  c.op("local.get", LOCAL.address).op(LOAD.zero[bytes], 0);
   if (bytes > 1) {
     swapWord(c.op("i32.wrap_i64"));
     if (bytes === 2) c.op("i32.const", 16).op("i32.shr_u");

@@ -7,7 +7,7 @@
 export const VALUE_TYPES = { i32: 0x7f, i64: 0x7e } as const;
 export type ValueType = keyof typeof VALUE_TYPES;
 
-/** What follows an opcode byte. `block` is always the empty block type, except for `if_i64`. */
+/** What follows an opcode byte. Blocks have no type of their own: `empty`. */
 type OperandKind = "none" | "index" | "memarg" | "i32" | "i64" | "empty" | "labels" | "indirect";
 
 export const WASM_OPS = {
@@ -24,7 +24,6 @@ export const WASM_OPS = {
   call: { code: 0x10, operand: "index" },
   call_indirect: { code: 0x11, operand: "indirect" },
   return_call_indirect: { code: 0x13, operand: "indirect" },
-  select: { code: 0x1b, operand: "none" },
   "local.get": { code: 0x20, operand: "index" },
   "local.set": { code: 0x21, operand: "index" },
   "local.tee": { code: 0x22, operand: "index" },
