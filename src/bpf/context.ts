@@ -37,7 +37,7 @@ export const SK_BUFF_BYTES = 192;
 export const SK_BUFF = [
   { name: "len", offset: 0, bytes: 4, type: "scalar", read: SKB, write: NONE },
   { name: "pkt_type", offset: 4, bytes: 4, type: "scalar", read: SKB, write: NONE },
-  { name: "mark", offset: 8, bytes: 4, type: "scalar", read: SKB, write: TC },
+  { name: "mark", offset: 8, bytes: 4, type: "scalar", read: ["tc", "socket_filter"], write: TC },
   { name: "queue_mapping", offset: 12, bytes: 4, type: "scalar", read: SKB, write: TC },
   { name: "protocol", offset: 16, bytes: 4, type: "scalar", read: SKB, write: NONE },
   { name: "vlan_present", offset: 20, bytes: 4, type: "scalar", read: SKB, write: NONE },

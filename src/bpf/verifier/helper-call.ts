@@ -179,10 +179,7 @@ function checkArgument(
     case "mem_rdonly":
     case "mem_write":
     case "mem_write_init":
-      if (!MEMORY_KINDS.has(v.kind) || v.orNull) {
-        // A NULL with a zero size is checked with the size, as the kernel does.
-        if (!(isNull(v) && helper.args[index + 1] === "size_or_zero")) wrong();
-      }
+      if (!MEMORY_KINDS.has(v.kind) || v.orNull) wrong();
       return;
     case "mem_rdonly_or_null":
       if (!isNull(v) && (!MEMORY_KINDS.has(v.kind) || v.orNull)) wrong();
@@ -263,8 +260,7 @@ function checkSize(w: Walk, reg: number, v: Value, zeroAllowed: boolean, target:
   const use =
     target === "mem_write" ? (exact ? FILLS : CHANGES) : target === "mem_write_init" ? CHANGES : READS;
   if (isNull(mem)) {
-    const nullable = target === "mem_rdonly_or_null" || zeroAllowed;
-    if (size !== 0 || !nullable) {
+    if (size !== 0) {
       w.reject("helper-argument", `R${memReg} type=scalar expected=fp`);
     }
   } else if (size === 0 && mem.kind === "stack") {

@@ -308,12 +308,17 @@ function loadContext(w: Walk, access: Access): Value {
   }
 }
 
+/** Addresses of the socket come whole or not at all. */
+function isIpAddress({ name }: ContextField): boolean {
+  return /^(remote|local)_ip/.test(name);
+}
+
 type Field = { readonly type: ContextField["type"] | "sock" };
 
 /** Fields Linux has that this machine leaves at zero. */
 const EXTRA_FIELDS: readonly ContextFieldLike[] = [
   { offset: 168, bytes: 8, type: "sock", types: ["tc", "socket_filter", "sk_skb"], narrow: false },
-  { offset: 180, bytes: 1, type: "scalar", types: ["tc", "sk_skb", "socket_filter"], narrow: false },
+  { offset: 180, bytes: 1, type: "scalar", types: ["tc"], narrow: false },
   { offset: 184, bytes: 8, type: "scalar", types: ["tc"], narrow: false },
 ];
 type ContextFieldLike = {
@@ -348,7 +353,11 @@ function checkContext(w: Walk, access: Access): Field | null {
   if (!field || !(write ? field.write : field.read).includes(type)) return bad();
   const whole = size === field.bytes && off === field.offset;
   // XDP fields and pointers are whole words; numbers of an skb may be read in aligned parts.
-  if (!whole && (write || type === "xdp" || field.type !== "scalar" || field.bytes !== 4)) bad();
+  if (
+    !whole &&
+    (write || type === "xdp" || field.type !== "scalar" || field.bytes !== 4 || isIpAddress(field))
+  )
+    bad();
   return field;
 }
 

@@ -2,6 +2,7 @@
  * Small programs around every rule, one a row: what Linux 6.18 says of each (as root) is recorded in
  * `accepts`; verdicts.test.ts holds ours to it and, where bpf() is permitted, the running kernel too.
  * `says` is a piece of the kernel's message that ours must carry as well.
+ * Callbacks are recorded from the objects libbpf loads: bare bytecode lacks the BTF the kernel wants there.
  */
 export type Case = {
   readonly name: string;
@@ -709,5 +710,121 @@ export const CASES: readonly Case[] = [
     value(
       "r1 = *(u64 *)(r0 + 0)\nr2 = 4\nif r1 == 0 goto use\nr2 = 60\nuse: r3 = r2\nr3 += 1\nr0 += r3\nr0 = *(u8 *)(r0 + 0)",
     ),
+  ),
+  // Callbacks
+  ok(
+    "bpf_loop",
+    plain("r1 = 10\nr2 = func f ll\nr3 = 0\nr4 = 0\ncall bpf_loop\nr0 = 0\nexit\nf: r0 = 0\nexit"),
+  ),
+  ok(
+    "bpf_loop with a context on the stack",
+    plain(
+      "*(u64 *)(r10 - 8) = 0\nr1 = 1000000\nr2 = func f ll\nr3 = r10\nr3 += -8\nr4 = 0\ncall bpf_loop\nr0 = *(u64 *)(r10 - 8)\nexit\nf: r3 = *(u64 *)(r2 + 0)\nr3 += 1\n*(u64 *)(r2 + 0) = r3\nr0 = 0\nexit",
+    ),
+  ),
+  no(
+    "bpf_loop index unbounded",
+    "",
+    value(
+      "r6 = r0\n*(u64 *)(r10 - 16) = r6\nr1 = 10\nr2 = func f ll\nr3 = r10\nr3 += -16\nr4 = 0\ncall bpf_loop",
+    ).replace(
+      /\nout: [\s\S]*$/,
+      `\n${out}\nf: r3 = *(u64 *)(r2 + 0)\nr3 += r1\nr4 = *(u8 *)(r3 + 0)\nr0 = 0\nexit`,
+    ),
+  ),
+  ok(
+    "bpf_loop index checked",
+    value(
+      "r6 = r0\n*(u64 *)(r10 - 16) = r6\nr1 = 10\nr2 = func f ll\nr3 = r10\nr3 += -16\nr4 = 0\ncall bpf_loop",
+    ).replace(
+      /\nout: [\s\S]*$/,
+      `\n${out}\nf: r3 = *(u64 *)(r2 + 0)\nif r1 > 40 goto l\nr3 += r1\nr4 = *(u8 *)(r3 + 0)\nl: r0 = 0\nexit`,
+    ),
+  ),
+  no(
+    "callback returns 2",
+    "At callback return the register R0 has",
+    plain("r1 = 10\nr2 = func f ll\nr3 = 0\nr4 = 0\ncall bpf_loop\nr0 = 0\nexit\nf: r0 = 2\nexit"),
+  ),
+  no(
+    "callback returns nothing",
+    "R0 !read_ok",
+    plain("r1 = 10\nr2 = func f ll\nr3 = 0\nr4 = 0\ncall bpf_loop\nr0 = 0\nexit\nf: exit"),
+  ),
+  no(
+    "callback spoils what the loop stands on",
+    "",
+    value(
+      "r6 = r0\n*(u64 *)(r10 - 16) = 0\nr1 = 100\nr2 = func f ll\nr3 = r10\nr3 += -16\nr4 = 0\ncall bpf_loop\nr1 = *(u64 *)(r10 - 16)\nr6 += r1\nr0 = *(u8 *)(r6 + 0)",
+    ).replace(
+      /\nout: [\s\S]*$/,
+      `\n${out}\nf: r3 = *(u64 *)(r2 + 0)\nr3 += 1\n*(u64 *)(r2 + 0) = r3\nr0 = 0\nexit`,
+    ),
+  ),
+  no(
+    "callback spoils it in one step",
+    "",
+    value(
+      "r6 = r0\n*(u64 *)(r10 - 16) = 0\nr1 = 10\nr2 = func f ll\nr3 = r10\nr3 += -16\nr4 = 0\ncall bpf_loop\nr1 = *(u64 *)(r10 - 16)\nr6 += r1\nr0 = *(u8 *)(r6 + 0)",
+    ).replace(/\nout: [\s\S]*$/, `\n${out}\nf: *(u64 *)(r2 + 0) = 400\nr0 = 0\nexit`),
+  ),
+  no(
+    "callback spoils a pointer's slot",
+    "",
+    value(
+      "*(u64 *)(r10 - 16) = r0\nr1 = 10\nr2 = func f ll\nr3 = r10\nr3 += -16\nr4 = 0\ncall bpf_loop\nr6 = *(u64 *)(r10 - 16)\nr0 = *(u8 *)(r6 + 0)",
+    ).replace(/\nout: [\s\S]*$/, `\n${out}\nf: *(u64 *)(r2 + 0) = 4\nr0 = 0\nexit`),
+  ),
+  // References
+  ok(
+    "socket looked up and released",
+    ".type tc\n*(u64 *)(r10 - 16) = 0\n*(u64 *)(r10 - 8) = 0\nr2 = r10\nr2 += -16\nr3 = 12\nr4 = 0\nr5 = 0\ncall bpf_sk_lookup_tcp\nif r0 == 0 goto out\nr1 = r0\ncall bpf_sk_release\nout: r0 = 0\nexit",
+  ),
+  no(
+    "socket not released",
+    "Unreleased reference",
+    ".type tc\n*(u64 *)(r10 - 16) = 0\n*(u64 *)(r10 - 8) = 0\nr2 = r10\nr2 += -16\nr3 = 12\nr4 = 0\nr5 = 0\ncall bpf_sk_lookup_tcp\nr0 = 0\nexit",
+  ),
+  no(
+    "socket released without a null check",
+    "",
+    ".type tc\n*(u64 *)(r10 - 16) = 0\n*(u64 *)(r10 - 8) = 0\nr2 = r10\nr2 += -16\nr3 = 12\nr4 = 0\nr5 = 0\ncall bpf_sk_lookup_tcp\nr1 = r0\ncall bpf_sk_release\nr0 = 0\nexit",
+  ),
+  no(
+    "socket released twice",
+    "",
+    ".type tc\n*(u64 *)(r10 - 16) = 0\n*(u64 *)(r10 - 8) = 0\nr2 = r10\nr2 += -16\nr3 = 12\nr4 = 0\nr5 = 0\ncall bpf_sk_lookup_tcp\nif r0 == 0 goto out\nr6 = r0\nr1 = r0\ncall bpf_sk_release\nr1 = r6\ncall bpf_sk_release\nout: r0 = 0\nexit",
+  ),
+  no(
+    "socket used after release",
+    "",
+    ".type tc\n*(u64 *)(r10 - 16) = 0\n*(u64 *)(r10 - 8) = 0\nr2 = r10\nr2 += -16\nr3 = 12\nr4 = 0\nr5 = 0\ncall bpf_sk_lookup_tcp\nif r0 == 0 goto out\nr6 = r0\nr1 = r0\ncall bpf_sk_release\nr0 = *(u32 *)(r6 + 0)\nout: r0 = 0\nexit",
+  ),
+  // Legacy packet loads
+  ok("packet load in a socket filter", ".type socket_filter\nr6 = r1\nr0 = *(u8 *)skb[12]\nexit"),
+  no("packet load without skb in r6", "", ".type socket_filter\nr6 = 0\nr0 = *(u8 *)skb[12]\nexit"),
+  no(
+    "r1 after a packet load",
+    "R1 !read_ok",
+    ".type socket_filter\nr6 = r1\nr0 = *(u8 *)skb[12]\nr0 = r1\nexit",
+  ),
+  // Maps
+  ok(
+    "direct value",
+    ".type xdp\n.map m array key=4 value=16 entries=1\nr1 = map[m][0]+8 ll\nr0 = *(u64 *)(r1 + 0)\nexit",
+  ),
+  no(
+    "direct value past the end",
+    "invalid access to map value, value_size=16 off=16 size=8",
+    ".type xdp\n.map m array key=4 value=16 entries=1\nr1 = map[m][0]+8 ll\nr0 = *(u64 *)(r1 + 8)\nexit",
+  ),
+  ok(
+    "array look-up with a known key cannot miss",
+    ".type xdp\n.map m array key=4 value=16 entries=4\n*(u32 *)(r10 - 4) = 0\nr2 = r10\nr2 += -4\nr1 = m ll\ncall bpf_map_lookup_elem\nr0 = *(u64 *)(r0 + 0)\nexit",
+  ),
+  no(
+    "array look-up with a key past the end",
+    "map_value_or_null",
+    ".type xdp\n.map m array key=4 value=16 entries=4\n*(u32 *)(r10 - 8) = 4\nr2 = r10\nr2 += -8\nr1 = m ll\ncall bpf_map_lookup_elem\nr0 = *(u64 *)(r0 + 0)\nexit",
   ),
 ];
