@@ -8,6 +8,7 @@ import { PAGES, type PagePath, route } from "./router.ts";
 /** Live is the landing page and comes with the first load; the others are fetched when they are opened. */
 const LAZY: Readonly<Record<Exclude<PagePath, "live">, () => Promise<ComponentType>>> = {
   verifier: () => import("./pages/verifier.tsx").then((m) => m.Verifier),
+  "what-if": () => import("./pages/what-if.tsx").then((m) => m.WhatIf),
   lessons: () => import("./pages/lessons.tsx").then((m) => m.Lessons),
 };
 

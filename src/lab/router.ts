@@ -4,6 +4,7 @@ import { signal } from "@preact/signals";
 export const PAGES = [
   { path: "live", title: "Live" },
   { path: "verifier", title: "Verifier" },
+  { path: "what-if", title: "What if" },
   { path: "lessons", title: "Lessons" },
 ] as const;
 export type PagePath = (typeof PAGES)[number]["path"];

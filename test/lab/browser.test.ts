@@ -14,7 +14,7 @@ const missing = !existsSync(CHROMIUM)
   : existsSync(new URL("index.html", BUILT))
     ? null
     : "the page is not built (npm run build)";
-const PAGES = ["live", "verifier", "lessons"] as const;
+const PAGES = ["live", "verifier", "what-if", "lessons"] as const;
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const textOf = async (locator: Locator) => (await locator.textContent()) ?? "";
@@ -59,6 +59,7 @@ describe.skipIf(missing !== null)(`the lab in a browser${missing ? ` (skipped: $
     await page.goto(`${url}/lab/#/${hash}`);
     await page.locator("h1").waitFor();
     if (hash.startsWith("live")) await page.getByText("Since the start").waitFor();
+    if (hash.startsWith("what-if")) await page.locator(".what-if-verdict h2").waitFor();
     if (hash.startsWith("verifier")) await page.locator(".verdict h2.good, .verdict h2.bad").waitFor();
     return page;
   }
@@ -171,6 +172,19 @@ describe.skipIf(missing !== null)(`the lab in a browser${missing ? ` (skipped: $
     await page.keyboard.insertText("r0 = rr\nexit\n");
     await page.getByRole("button", { name: "Verify" }).click();
     await page.getByText("Line 1:").waitFor();
+    await page.context().close();
+  });
+
+  it("the sliders move the curve and the verdict", async () => {
+    const page = await open("what-if");
+    const curve = page.getByRole("img", { name: /over the hit ratio/ });
+    const before = await curve.getAttribute("aria-label");
+    const verdict = page.locator(".what-if-verdict h2");
+    expect(await textOf(verdict)).toMatch(/solution/);
+    await page.getByRole("slider", { name: "Reads" }).fill("0.3");
+    await expect.poll(() => curve.getAttribute("aria-label")).not.toBe(before);
+    await page.getByRole("slider", { name: "Hit ratio" }).fill("0");
+    await expect.poll(() => textOf(verdict)).toMatch(/trap/);
     await page.context().close();
   });
 
