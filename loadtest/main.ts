@@ -8,11 +8,14 @@ import { parseArgs } from "node:util";
 import { type Measured, measurePoint } from "./http/measure.ts";
 import { sectionOf } from "./http/report-sections.ts";
 import { type Scenario, scenarios } from "./http/scenarios.ts";
+import { runMemcached } from "./memcached/suite.ts";
 import { writeReport } from "./report.ts";
 import { canPin, pinSelf } from "./server.ts";
 
 const USAGE = `usage: npm run loadtest -- [http] [--quick] [--only NAME,...] [--duration SECONDS]
-       [--connections N] [--zipf SKEW] [--out DIRECTORY] [--list]`;
+       [--connections N] [--zipf SKEW] [--out DIRECTORY] [--list]
+       npm run loadtest -- memcached [--quick] [--only NAME,...] [--duration SECONDS] [--rate PER_SECOND]
+       [--out DIRECTORY]`;
 
 /** --quick: the last point of these, with short windows, so that all of it ends within a minute. */
 const QUICK_SCENARIOS = ["all-hot", "all-cold", "mix", "partial-offload"];
@@ -84,6 +87,16 @@ function commit(): string {
   }
 }
 
+function machineFacts(): (readonly [string, string])[] {
+  return [
+    ["date", new Date().toISOString()],
+    ["commit", commit()],
+    ["node", process.version],
+    ["machine", `${cpus().length} × ${cpus()[0]?.model ?? "unknown CPU"}`],
+    ["cores", canPin ? "server on one, load on another" : "not pinned: server and load may share a core"],
+  ];
+}
+
 async function runHttp(options: Options): Promise<void> {
   const all = scenarios({ zipfSkew: options.zipfSkew });
   const chosen = choose(all, options.only);
@@ -114,11 +127,7 @@ async function runHttp(options: Options): Promise<void> {
   const paths = writeReport(options.out, "http", {
     title: "HTTP load test",
     facts: [
-      ["date", new Date().toISOString()],
-      ["commit", commit()],
-      ["node", process.version],
-      ["machine", `${cpus().length} × ${cpus()[0]?.model ?? "unknown CPU"}`],
-      ["cores", canPin ? "server on one, load on another" : "not pinned: server and load may share a core"],
+      ...machineFacts(),
       ["connections", String(options.connections)],
       ["seconds per measurement", String(options.durationSeconds)],
       ["generator", "autocannon"],
@@ -133,4 +142,5 @@ const [first, ...rest] = process.argv.slice(2);
 const suite = first === undefined || first.startsWith("--") ? "http" : first;
 const argv = first === suite ? rest : process.argv.slice(2);
 if (suite === "http") await runHttp(readOptions(argv));
-else usageError(`no suite '${suite}'; there is http`);
+else if (suite === "memcached") await runMemcached(argv, machineFacts());
+else usageError(`no suite '${suite}'; there are http and memcached`);

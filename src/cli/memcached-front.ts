@@ -16,7 +16,7 @@ import { DatagramHook, XDP_ACTIONS } from "../hooks/datagram.ts";
 import { Meter } from "../hooks/meter.ts";
 import { SegmentHook } from "../hooks/segment.ts";
 import { MemcachedServer, PublicUdpRefused } from "../memcached/server.ts";
-import { type Family, sample } from "../metrics/family.ts";
+import { type Family, histogramSamples, sample } from "../metrics/family.ts";
 import type { HotCounters } from "../metrics/hot-counters.ts";
 import { ServingStats } from "../metrics/serving-stats.ts";
 import type { HotMachine } from "../tiers/hot/machine.ts";
@@ -114,6 +114,16 @@ export class MemcachedFront {
         help: "Open TCP connections of the memcached server.",
         type: "gauge",
         read: () => [sample(this.server?.engine.counters.curr_connections ?? 0)],
+      },
+      {
+        name: "bmc_memcached_modelled_seconds",
+        help: "Modelled time of memcached commands, by the tier that answered.",
+        type: "histogram",
+        read: () =>
+          histogramSamples("bmc_memcached_modelled_seconds", [
+            [{ tier: "hot" }, this.stats.modelled.hot],
+            [{ tier: "cold" }, this.stats.modelled.cold],
+          ]),
       },
       {
         name: "bmc_datagram_verdicts_total",

@@ -1,0 +1,66 @@
+/** What a memcached load test asks for: seeded Zipf keys, a mix of value sizes and of reads and writes. */
+import { seededRandom, zipfSampler } from "../http/requests.ts";
+
+export type Workload = {
+  readonly keys: number;
+  readonly zipfSkew: number;
+  /** Sizes in bytes with their weights. */
+  readonly sizes: readonly (readonly [bytes: number, weight: number])[];
+  /** Share of requests that are sets, 0..1. */
+  readonly setShare: number;
+  /** Keys of one get. */
+  readonly keysPerGet: number;
+  readonly seed: number;
+};
+
+export type Request = { readonly bytes: Buffer; readonly isSet: boolean };
+
+export function keyName(index: number): string {
+  return `memkey:${index.toString().padStart(8, "0")}`;
+}
+
+/** A key's value has always the same size and bytes, so that an answer can be checked. */
+export function textOf(workload: Workload, index: number): string {
+  const total = workload.sizes.reduce((sum, [, weight]) => sum + weight, 0);
+  let draw = seededRandom(workload.seed ^ Math.imul(index + 1, 0x9e3779b1))() * total;
+  let size = 0;
+  for (const [bytes, weight] of workload.sizes) {
+    size = bytes;
+    draw -= weight;
+    if (draw < 0) break;
+  }
+  return `${index}:`.repeat(Math.ceil(size / `${index}:`.length)).slice(0, size);
+}
+
+/** Requests of one connection, drawn one after the other. */
+export function requester(workload: Workload, connection: number): () => Request {
+  const random = seededRandom(workload.seed + connection * 7_919);
+  const rank = zipfSampler(workload.keys, workload.zipfSkew, random);
+  const gets = new Map<number, Request>();
+  const sets = new Map<number, Request>();
+  const remember = (known: Map<number, Request>, index: number, make: () => Request): Request => {
+    const request = known.get(index) ?? make();
+    if (known.size < 20_000) known.set(index, request);
+    return request;
+  };
+  return () => {
+    if (workload.setShare > 0 && random() < workload.setShare) {
+      const index = rank();
+      return remember(sets, index, () => setRequest(workload, index));
+    }
+    if (workload.keysPerGet === 1) {
+      const index = rank();
+      return remember(gets, index, () => ({
+        bytes: Buffer.from(`get ${keyName(index)}\r\n`),
+        isSet: false,
+      }));
+    }
+    const names = Array.from({ length: workload.keysPerGet }, () => keyName(rank()));
+    return { bytes: Buffer.from(`get ${names.join(" ")}\r\n`), isSet: false };
+  };
+}
+
+export function setRequest(workload: Workload, index: number): Request {
+  const value = textOf(workload, index);
+  return { bytes: Buffer.from(`set ${keyName(index)} 0 0 ${value.length}\r\n${value}\r\n`), isSet: true };
+}
