@@ -74,7 +74,7 @@ function open(port: number): Promise<Socket> {
 const SENTINEL = "mg nowhere Oend\r\n";
 const SENTINEL_REPLY = "EN Oend\r\n";
 /** A stream that ate the sentinel as data is over when nothing came for so long. */
-const QUIET_MS = 60;
+const QUIET_MS = 400;
 
 /**
  * One connection: each step is sent after the reply to the one before; `{cas}` in a step stands for the
@@ -146,7 +146,7 @@ export function normalised(reply: string, heard: (cas: string) => void = () => u
 }
 
 /** Sends one datagram; the payloads that came back, frames cut off and joined, until it is quiet. */
-export async function ask(port: number, datagram: Buffer, quietMs = QUIET_MS): Promise<Buffer[]> {
+export async function ask(port: number, datagram: Buffer, quietMs = 60): Promise<Buffer[]> {
   const socket = createSocket("udp4");
   const got: Buffer[] = [];
   await new Promise<void>((resolve) => {
