@@ -6,14 +6,15 @@
 import { costNs } from "../../costs/ledger.ts";
 import { directMappedHitRatio, idealHitRatio } from "../closed-form.ts";
 import type { Kind, Lab, Progress } from "../experiment.ts";
-import { createHotTier, type HotTier, type Policy } from "../hot-tier.ts";
+import { createHotTier, DirectMapped, type HotTier, type Policy } from "../hot-tier.ts";
 import { keyHash } from "../keys.ts";
 import { type FlowSpec, Machine, type PathSpec, type Steering } from "../machine.ts";
+import { exp, ln } from "../math.ts";
 import { Prng } from "../prng.ts";
 import { coldPath, hotPath, lookFacts, plainPath, waysOf } from "../server-model.ts";
 import { HOT_VALUE_MAX } from "../trace-summary.ts";
 import { type KeySpec, type Mix, type SizeSpec, type Workload, workload, YCSB } from "../workload.ts";
-import { Zipf } from "../zipf.ts";
+import { harmonic, Zipf } from "../zipf.ts";
 import { answered, capacity, drive, ownSockets } from "./rig.ts";
 
 const POLICIES: readonly Policy[] = ["direct", "set", "lru"];
@@ -22,6 +23,29 @@ const CHUNK = 100_000;
 /** Fills the tier with the most popular keys, the most popular last: close to its steady state. */
 export function prefill(tier: HotTier, keys: number): void {
   for (let id = Math.min(keys, tier.entries * 2) - 1; id >= 0; id--) tier.fill(id, keyHash(id));
+}
+
+/** Keys drawn one by one for a steady state; what lies beyond is one rare visitor a slot, as good as none. */
+const STEADY_KEYS = 2_000_000;
+
+/**
+ * A direct-mapped slot holds the key last asked for among its own: in the steady state key i with a chance of
+ * p_i over the slot's sum. Drawn here for every slot at once, so no warm-up is needed however large the tier.
+ */
+function fillSteadily(tier: DirectMapped, keys: number, skew: number, rng: Prng): void {
+  const drawn = Math.min(keys, Math.max(STEADY_KEYS, tier.entries * 2));
+  const mass = new Float64Array(tier.entries);
+  for (let id = 0; id < drawn; id++) {
+    const p = exp(-skew * ln(id + 1));
+    const hash = keyHash(id);
+    const slot = hash % tier.entries;
+    mass[slot]! += p;
+    if (rng.unit() * mass[slot]! < p) tier.fill(id, hash);
+  }
+  const rest = (harmonic(keys, skew) - harmonic(drawn, skew)) / tier.entries;
+  for (let slot = 0; slot < tier.entries; slot++) {
+    if (rng.unit() * (mass[slot]! + rest) < rest) tier.invalidate(0, slot);
+  }
 }
 
 /** Steady hit ratio under Zipf, fill on every miss. */
@@ -34,7 +58,8 @@ export function* measureHitRatio(
 ): Generator<Progress, number> {
   const zipf = new Zipf(keys, skew);
   const rng = new Prng(lab.seed, 31);
-  prefill(tier, keys);
+  if (tier instanceof DirectMapped) fillSteadily(tier, keys, skew, new Prng(lab.seed, 32));
+  else prefill(tier, keys);
   let hits = 0;
   let counted = 0;
   const warm = Math.ceil(lab.requests / 2);
