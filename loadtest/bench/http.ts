@@ -8,8 +8,10 @@
  * generator, or a neighbour on the machine, is the bottleneck; the ratios of both are printed.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
@@ -19,6 +21,7 @@ const VALUE = "x".repeat(100);
 const REQUEST = "GET /kv/bench HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
 const TICKS_PER_SECOND = 100; // USER_HZ of Linux
 const canPin = spawnSync("taskset", ["--version"]).status === 0;
+const scratch = mkdtempSync(join(tmpdir(), "bmc-bench-"));
 const hasWrk = spawnSync("wrk", ["--version"]).error === undefined;
 
 const BARE = `
@@ -94,19 +97,20 @@ async function load(port: number, pipelining: number, forSeconds: number): Promi
 }
 
 async function loadByWrk(port: number, pipelining: number, forSeconds: number): Promise<number> {
-  const script = ["-s", "/dev/stdin"];
   const lua = `local r = {} for i = 1, ${pipelining} do r[i] = "${REQUEST.replaceAll("\r\n", "\\r\\n")}" end
 local all = table.concat(r) request = function() return all end`;
+  const path = join(scratch, `pipeline-${pipelining}.lua`);
+  writeFileSync(path, lua);
   const args = [
     "-t1",
     `-c${CONNECTIONS}`,
     `-d${forSeconds}s`,
-    ...script,
+    "-s",
+    path,
     `http://127.0.0.1:${port}/kv/bench`,
   ];
   const [file = "", ...rest] = canPin ? ["taskset", "-c", "1", "wrk", ...args] : ["wrk", ...args];
-  const child = spawn(file, rest, { stdio: ["pipe", "pipe", "inherit"] });
-  child.stdin.end(lua);
+  const child = spawn(file, rest, { stdio: ["ignore", "pipe", "inherit"] });
   let text = "";
   child.stdout.on("data", (chunk: Buffer) => {
     text += chunk;
@@ -173,6 +177,7 @@ async function main(): Promise<void> {
     }
   } finally {
     for (const { child } of servers.values()) child.kill("SIGTERM");
+    rmSync(scratch, { recursive: true, force: true });
   }
   report(servers);
 }

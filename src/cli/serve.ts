@@ -111,7 +111,7 @@ function banner({ config, machine, hook, objectPath, memcached }: Service, url: 
     for (const program of machine.programs.filter(({ type }) => type === "sk_skb")) {
       const { name, bytecode, attach } = program.program;
       lines.push(
-        `  attached  ${name} at sk_skb/${attach}, engine ${program.engine}, ${bytecode.length / 8} instructions`,
+        `  attached  ${name} at sk_skb/${attach}, engine ${program.engine}, ${bytecode.length / 8} instructions, ${program.verified ? "verified" : "NOT verified"}`,
       );
     }
     const { entries, memoryBytes } = machine.hot;

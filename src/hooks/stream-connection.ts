@@ -53,7 +53,7 @@ export class StreamConnection {
   readonly #notes: number[] = [];
   /** Bytes of a message that is not complete, or that wait for the reader. */
   #held: Buffer | null = null;
-  /** How many of the held bytes userspace has already. */
+  /** How many of the held bytes userspace has already; they stay, so that the message's end can be told. */
   #released = 0;
   #timer: NodeJS.Timeout | null = null;
   /** Bytes of a request body still to come; they pass without a look. */
@@ -208,7 +208,17 @@ export class StreamConnection {
       } else at += length;
     }
     if (hits > 0) this.#answer(hits);
-    if (at < end) this.#hold(chunk, at, end, released);
+    if (at < end) {
+      this.#held = Buffer.from(chunk.subarray(at, end));
+      if (passFrom < 0 && mayAnswer) {
+        this.#timer = setTimeout(() => this.#splitTimeout(), host.splitTimeoutMs);
+      } else {
+        // It could not be answered here anyway, and userspace may have something to say to it at once.
+        if (passFrom < 0) passFrom = at;
+        this.#released = end - at;
+        at = end;
+      }
+    }
     if (programs.fault !== null) host.faulted();
     if (passFrom >= 0 && passFrom < at) this.#pass(chunk, passFrom, at, withBody);
   }
@@ -237,18 +247,6 @@ export class StreamConnection {
     }
     // The HTTP server may have paused the socket for reasons of its own.
     if (!this.#stalled && (this.socket as { _paused?: boolean })._paused !== true) this.socket.resume();
-  }
-
-  /** Keeps the start of an unfinished message. What of it userspace has (`released`) stays known. */
-  #hold(chunk: Buffer, at: number, end: number, released: number): void {
-    this.#held = Buffer.from(chunk.subarray(at, end));
-    if (at === 0 && released > 0) {
-      // Given up waiting for this head before: its new bytes go up at once.
-      this.#released = released;
-      this.#release();
-      return;
-    }
-    this.#timer = setTimeout(() => this.#splitTimeout(), this.#host.splitTimeoutMs);
   }
 
   #splitTimeout(): void {

@@ -32,6 +32,9 @@ type Listener = (socket: Socket) => void;
 
 /** Look-ups and helper calls of one hit and of one pass of the pair (http_kv.h): the JIT inlines look-ups. */
 const HIT_FACTS = { arrayLookups: 7, helperCalls: 2, locks: 1 } as const;
+/** The reply's head, and the instructions of one turn of the value's copy loop: copied bytes are priced whole. */
+const REPLY_HEAD_BYTES = 195;
+const COPY_INSTRUCTIONS_PER_BYTE = 20 / 8;
 
 const TIMED_A_SECOND = 1_000;
 const SAMPLE = 8;
@@ -172,7 +175,9 @@ export class TcpStreamHook implements ConnectionHost {
     }
     const { hot } = meter;
     hot.hookRuns = 1;
-    hot.instructions = this.#lastInstructions() / hits;
+    const valueBytes = Math.max(0, this.replies.length - hits * REPLY_HEAD_BYTES);
+    const instructions = this.#lastInstructions() - valueBytes * COPY_INSTRUCTIONS_PER_BYTE;
+    hot.instructions = Math.max(0, instructions) / hits;
     hot.arrayLookups = HIT_FACTS.arrayLookups;
     hot.helperCalls = HIT_FACTS.helperCalls;
     hot.locks = HIT_FACTS.locks;
