@@ -13,7 +13,7 @@ export type Shape = {
   /** Entry slots in order; the first is the program's own. */
   readonly functions: readonly FunctionShape[];
   /** Function of each slot. */
-  readonly functionOf: Uint16Array;
+  readonly functionOf: Uint32Array;
   /** Compare states here? */
   readonly prunePoint: Uint8Array;
   /** Reached by a jump: the kernel's history of a path has an entry for it. */
@@ -38,15 +38,13 @@ export type FunctionShape = {
   readonly calls: { readonly at: number; readonly target: number; readonly isCallback: boolean }[];
 };
 
-const FAR_BELOW = -1;
-
 export function analyseShape(
   program: Program,
   slots: readonly (Instruction | null)[],
   unprivileged: boolean,
 ): Shape {
   const functions = findFunctions(program, slots);
-  const functionOf = new Uint16Array(slots.length);
+  const functionOf = new Uint32Array(slots.length);
   functions.forEach((f, index) => {
     functionOf.fill(index, f.start, f.end);
   });
@@ -107,7 +105,7 @@ function findFunctions(program: Program, slots: readonly (Instruction | null)[])
 function checkJumps(
   slots: readonly (Instruction | null)[],
   functions: readonly FunctionShape[],
-  functionOf: Uint16Array,
+  functionOf: Uint32Array,
 ): void {
   slots.forEach((insn, at) => {
     if (!insn) return;
@@ -226,7 +224,7 @@ export function takesCallback(helperId: number): boolean {
 function summarise(
   slots: readonly (Instruction | null)[],
   functions: readonly FunctionShape[],
-  functionOf: Uint16Array,
+  functionOf: Uint32Array,
 ): void {
   slots.forEach((insn, at) => {
     if (!insn) return;
@@ -306,23 +304,37 @@ export function registerEffects(insn: Instruction): { uses: number; defines: num
 
 function liveRegisters(slots: readonly (Instruction | null)[]): Uint16Array {
   const live = new Uint16Array(slots.length);
-  const effects = slots.map((insn) => (insn ? registerEffects(insn) : null));
-  for (let changed = true; changed; ) {
-    changed = false;
-    for (let at = slots.length - 1; at > FAR_BELOW; at--) {
-      const insn = slots[at];
-      const effect = effects[at];
-      if (!insn || !effect) continue;
-      let after = 0;
-      if (insn.kind === "jump") after = live[at + 1 + insn.off] ?? 0;
-      else if (insn.kind === "branch") after = (live[at + 1] ?? 0) | (live[at + 1 + insn.off] ?? 0);
-      else if (insn.kind !== "exit") after = live[at + slotsOf(insn)] ?? 0;
-      const before = (after & ~effect.defines) | effect.uses;
-      if (before !== live[at]) {
-        live[at] = before;
-        changed = true;
-      }
+  const before: number[][] = slots.map(() => []);
+  const after = slots.map((insn, at) => flowsTo(insn, at));
+  after.forEach((targets, at) => {
+    for (const target of targets) before[target]?.push(at);
+  });
+  // Each instruction is looked at again only when something behind it changed: at most once a register.
+  const waiting = slots.map((_, at) => at);
+  const isWaiting = new Uint8Array(slots.length).fill(1);
+  for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+    isWaiting[at] = 0;
+    const insn = slots[at];
+    if (!insn) continue;
+    const { uses, defines } = registerEffects(insn);
+    let needed = 0;
+    for (const target of after[at]!) needed |= live[target] ?? 0;
+    needed = (needed & ~defines) | uses;
+    if (needed === live[at]) continue;
+    live[at] = needed;
+    for (const source of before[at]!) {
+      if (isWaiting[source] === 1) continue;
+      isWaiting[source] = 1;
+      waiting.push(source);
     }
   }
   return live;
+}
+
+/** Within its function; a call goes on behind itself. */
+function flowsTo(insn: Instruction | null, at: number): number[] {
+  if (!insn || insn.kind === "exit") return [];
+  if (insn.kind === "jump") return [at + 1 + insn.off];
+  if (insn.kind === "branch") return [at + 1, at + 1 + insn.off];
+  return [at + slotsOf(insn)];
 }

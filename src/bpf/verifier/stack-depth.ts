@@ -13,11 +13,21 @@ export function checkStackDepth(w: Walk): void {
   const roots = functions
     .map((_, index) => index)
     .filter((i) => i === 0 || functions[i]!.isGlobal || functions[i]!.isCallback);
-  for (const root of roots) descend(w, root, 0, 1, []);
+  const deepest = new Int32Array(functions.length).fill(-1);
+  for (const root of roots) descend(w, root, 0, 1, [], deepest);
 }
 
-function descend(w: Walk, index: number, above: number, frames: number, chain: readonly number[]): void {
-  if (chain.includes(index)) return;
+/** @param deepest most stack above each function so far: a shallower chain can find nothing new */
+function descend(
+  w: Walk,
+  index: number,
+  above: number,
+  frames: number,
+  chain: readonly number[],
+  deepest: Int32Array,
+): void {
+  if (chain.includes(index) || above <= deepest[index]!) return;
+  deepest[index] = above;
   const f = w.shape.functions[index]!;
   if (f.hasTailCall && above >= TAIL_CALL_STACK) {
     reject(
@@ -30,5 +40,5 @@ function descend(w: Walk, index: number, above: number, frames: number, chain: r
   if (total > STACK_BYTES) {
     reject("stack-overflow", `combined stack size of ${frames} calls is ${total}. Too large`);
   }
-  for (const { target } of f.calls) descend(w, target, total, frames + 1, [...chain, index]);
+  for (const { target } of f.calls) descend(w, target, total, frames + 1, [...chain, index], deepest);
 }
