@@ -16,6 +16,8 @@ import { testRun } from "../../src/bpf/test-run.ts";
 import { fnv1a, HOT_ENTRY, HOT_ENTRY_BYTES, STATE_VALID } from "../../src/tiers/hot/layout.ts";
 
 export const ENTRIES = 16_384;
+/** Linux test-runs a tc program on at most one page, less headroom and skb_shared_info. */
+export const LINUX_SKB_MAX_BYTES = 3_600;
 export const objectPath = (name: string) =>
   fileURLToPath(new URL(`../../src/programs/${name}.bpf.o`, import.meta.url));
 
@@ -122,6 +124,7 @@ class Linux implements Machine {
   /** Lines nobody has asked for yet: `info` prints several. */
   readonly #read: string[] = [];
   #errors = "";
+  #ended = false;
 
   constructor(helper: string, object: string) {
     this.#child = spawn(helper);
@@ -135,6 +138,7 @@ class Linux implements Machine {
       this.#errors += String(data);
     });
     this.#child.on("exit", () => {
+      this.#ended = true;
       for (const wake of this.#waiting.splice(0)) wake(new Error(`kernel-run ended: ${this.#errors}`));
     });
     this.#child.stdin.on("error", () => {});
@@ -177,6 +181,7 @@ class Linux implements Machine {
   async #next(): Promise<string> {
     const read = this.#read.shift();
     if (read !== undefined) return read;
+    if (this.#ended) throw new Error(`kernel-run has ended: ${this.#errors}`);
     const line = await new Promise<string | Error>((resolve) => this.#waiting.push(resolve));
     if (typeof line !== "string") throw line;
     return line;
