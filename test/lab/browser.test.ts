@@ -14,7 +14,7 @@ const missing = !existsSync(CHROMIUM)
   : existsSync(new URL("index.html", BUILT))
     ? null
     : "the page is not built (npm run build)";
-const PAGES = ["live", "verifier", "what-if", "lessons"] as const;
+const PAGES = ["live", "verifier", "what-if", "lessons/2", "lessons/5"] as const;
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 const textOf = async (locator: Locator) => (await locator.textContent()) ?? "";
@@ -59,6 +59,8 @@ describe.skipIf(missing !== null)(`the lab in a browser${missing ? ` (skipped: $
     await page.goto(`${url}/lab/#/${hash}`);
     await page.locator("h1").waitFor();
     if (hash.startsWith("live")) await page.getByText("Since the start").waitFor();
+    if (hash === "lessons/2") await page.getByText(/^Rejected: a loop/).waitFor();
+    if (hash === "lessons/5") await page.getByRole("rowheader", { name: "p99" }).waitFor();
     if (hash.startsWith("what-if")) await page.locator(".what-if-verdict h2").waitFor();
     if (hash.startsWith("verifier")) await page.locator(".verdict h2.good, .verdict h2.bad").waitFor();
     return page;

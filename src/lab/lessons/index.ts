@@ -2,7 +2,16 @@
 import { copying } from "./copying.tsx";
 import { hooksCompared } from "./hooks-compared.tsx";
 import type { Lesson } from "./lesson.ts";
+import { slowerRequests } from "./slower-requests.tsx";
+import { theVerifier } from "./the-verifier.tsx";
 import { twoCopies } from "./two-copies.tsx";
 import { whyInTheKernel } from "./why-in-the-kernel.tsx";
 
-export const LESSONS: readonly Lesson[] = [whyInTheKernel, hooksCompared, copying, twoCopies];
+export const LESSONS: readonly Lesson[] = [
+  whyInTheKernel,
+  theVerifier,
+  hooksCompared,
+  copying,
+  slowerRequests,
+  twoCopies,
+];
