@@ -88,15 +88,20 @@ function splitScalars(w: Walk, insn: BranchInsn, a: Value, b: Value, target: num
   const unlearned: Refined = { a: a.scalar, b: b.scalar };
   const yes = same ? unlearned : refine(insn.op, insn.width, a.scalar, b.scalar);
   const no = same ? unlearned : refine(NEGATED[insn.op as Relation], insn.width, a.scalar, b.scalar);
-  // A side whose facts contradict each other cannot be reached; both cannot be.
-  if (yes === null && no === null) return w.insn + 1;
-  if (yes === null || no === null) {
+  // A side whose facts contradict each other cannot be reached.
+  const only = yes === null ? no : no === null ? yes : null;
+  if (only) {
     markPrecise(w, insn.dst);
     if (insn.src !== null) markPrecise(w, insn.src);
-    return yes ? target : w.insn + 1;
   }
   const linked = collectLinked(w, a, insn.src === null ? null : b);
   if (linked.length > 0) w.noteLinked(linked);
+  if (only) {
+    // One side is impossible, so what the other teaches holds for certain.
+    learn(w.state, insn, a, b, only);
+    return only === yes ? target : w.insn + 1;
+  }
+  if (yes === null || no === null) return w.insn + 1;
   const other = fork(w, target);
   learn(w.state, insn, a, b, no);
   learn(other, insn, a, b, yes);

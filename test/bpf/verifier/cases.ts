@@ -827,4 +827,10 @@ export const CASES: readonly Case[] = [
     "map_value_or_null",
     ".type xdp\n.map m array key=4 value=16 entries=4\n*(u32 *)(r10 - 8) = 4\nr2 = r10\nr2 += -8\nr1 = m ll\ncall bpf_map_lookup_elem\nr0 = *(u64 *)(r0 + 0)\nexit",
   ),
+  ok(
+    "a side that cannot be teaches the other",
+    value(
+      "r1 = *(u64 *)(r0 + 0)\nr1 &= 32\nr1 |= 31\nif r1 > 46 goto out\nif r1 > 31 goto out\nr0 += r1\nr0 = *(u8 *)(r0 + 16)",
+    ),
+  ),
 ];
