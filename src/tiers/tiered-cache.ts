@@ -131,6 +131,8 @@ export class TieredCache implements Cache {
         hot.rejected["not-admitted"]++;
       } else fill = hot.fill(slot, hash, generation, key, item, nowMs);
     }
+    // A reply does not tell when its item expires: the tc program must not fill from this one.
+    if (item !== null && item.expiresAtMs !== 0) hot.dropFillsUnderWay(slot);
     if (outcome !== undefined) outcome.fill = fill;
     return item;
   }

@@ -103,6 +103,28 @@ describe("coherence of the two tiers over a slow cold tier", () => {
     expect(served("k")).toBe("new");
   });
 
+  test.each([
+    [
+      "an item that expires moves the slot's generation, so that no reply without its expiry fills",
+      60_000,
+      1,
+    ],
+    ["an item that never expires leaves it", 0, 0],
+  ])("on a read, %s", async (_, ttlMs, moved) => {
+    const store = new MemoryStore({ maxBytes: 1e6, maxEntries: 100 });
+    const { hot } = new HotMachine({ entries: 64, engine: "jit" });
+    const cache = new TieredCache(store, hot, new Admission("never", 1000));
+    const expiresAtMs = ttlMs === 0 ? 0 : Date.now() + ttlMs;
+    await cache.update("k" as Key, () => ({
+      next: { value: Buffer.from("v"), flags: 0, expiresAtMs },
+      result: true,
+    }));
+    const slot = hot.slotOf(fnv1a("k" as Key));
+    const before = hot.generation(slot);
+    expect(await cache.get("k" as Key)).not.toBeNull();
+    expect(hot.generation(slot) - before).toBe(moved);
+  });
+
   test("a cold write that fails ends the write: later reads fill again", async () => {
     const { store, cache, served, put } = tiers();
     const first = put("k", "old");

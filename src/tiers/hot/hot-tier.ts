@@ -91,6 +91,13 @@ export class HotTier {
     this.invalidations++;
   }
 
+  /** Fills that noted the slot's generation before are too late; the entry stays. */
+  dropFillsUnderWay(slot: number): void {
+    const at = slot + HOT_ENTRY.generation;
+    const { view } = this.#memory;
+    view.setUint32(at, (view.getUint32(at, true) + 1) >>> 0, true);
+  }
+
   /** The key is about to be written: its slot serves nothing and takes no fill until endWrite. */
   beginWrite(key: Key): number {
     const slot = this.slotOf(fnv1a(key));
