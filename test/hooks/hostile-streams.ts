@@ -286,9 +286,17 @@ export function hostileStream(seed: number, suffix: string): HostileStream {
     const made = pick(prng, prng.below(4) === 0 ? HOSTILE : PLAIN)(draw);
     messages.push(prng.below(12) === 0 ? mutated(made, prng) : made);
   }
-  const length = messages.join("").length;
+  const joined = messages.join("");
+  // Behind a head is where a body could be taken for a request.
+  const heads = [...joined.matchAll(/\r\n\r\n/g)].map(({ index }) => index + 4);
   const places = new Set<number>();
-  for (let cuts = prng.below(4); cuts > 0; cuts--) places.add(1 + prng.below(Math.max(1, length - 1)));
+  for (let cuts = prng.below(4); cuts > 0; cuts--) {
+    places.add(
+      heads.length > 0 && prng.below(2) === 0
+        ? pick(prng, heads)
+        : 1 + prng.below(Math.max(1, joined.length - 1)),
+    );
+  }
   const cuts = [...places].sort((a, b) => a - b).map((at) => ({ at, restMs: pick(prng, [1, 1, 3, 20]) }));
   const finish = pick<Finish>(prng, ["wait", "wait", "wait", "wait", "half-close", "half-close", "leave"]);
   return { messages, cuts, finish, settled: prng.below(2) === 0 };

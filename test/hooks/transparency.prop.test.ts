@@ -80,7 +80,10 @@ async function send({ port }: Running, { messages, cuts, finish, settled }: Host
   }
   socket.destroy();
   if (finish === "leave") return { text: "", end: "closed" };
-  return { text: comparable(Buffer.concat(chunks).toString("latin1")), end: hungUp ? "closed" : "open" };
+  const all = comparable(Buffer.concat(chunks).toString("latin1"));
+  // Node sends this out of turn, even into the answer before it.
+  const text = settled ? all : all.replaceAll("HTTP/1.1 100 Continue\r\n\r\n", "");
+  return { text, end: hungUp ? "closed" : "open" };
 }
 
 /** The lane's keys as they were before, and in the hot tier where there is one. */
