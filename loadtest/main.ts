@@ -110,7 +110,7 @@ async function runHttp(options: Options): Promise<void> {
     connections: options.connections,
     durationSeconds: options.durationSeconds,
     warmupWindowSeconds: 1,
-    warmupWindowsMax: options.quick ? 3 : 8,
+    warmupWindowsMax: options.quick ? 2 : 8,
     log,
   };
   const results: { scenario: Scenario; measured: Measured[] }[] = [];
