@@ -1,5 +1,6 @@
 /** What a memcached load test asks for: seeded Zipf keys, a mix of value sizes and of reads and writes. */
-import { seededRandom, zipfSampler } from "../http/requests.ts";
+import { Prng } from "../../src/sim/prng.ts";
+import { Zipf } from "../../src/sim/zipf.ts";
 
 export type Workload = {
   readonly keys: number;
@@ -22,7 +23,7 @@ export function keyName(index: number): string {
 /** A key's value has always the same size and bytes, so that an answer can be checked. */
 export function textOf(workload: Workload, index: number): string {
   const total = workload.sizes.reduce((sum, [, weight]) => sum + weight, 0);
-  let draw = seededRandom(workload.seed ^ Math.imul(index + 1, 0x9e3779b1))() * total;
+  let draw = new Prng(workload.seed, index + 1).unit() * total;
   let size = 0;
   for (const [bytes, weight] of workload.sizes) {
     size = bytes;
@@ -34,8 +35,9 @@ export function textOf(workload: Workload, index: number): string {
 
 /** Requests of one connection, drawn one after the other. */
 export function requester(workload: Workload, connection: number): () => Request {
-  const random = seededRandom(workload.seed + connection * 7_919);
-  const rank = zipfSampler(workload.keys, workload.zipfSkew, random);
+  const rng = new Prng(workload.seed + connection * 7_919);
+  const zipf = new Zipf(workload.keys, workload.zipfSkew);
+  const rank = () => zipf.sample(rng);
   const gets = new Map<number, Request>();
   const sets = new Map<number, Request>();
   const remember = (known: Map<number, Request>, index: number, make: () => Request): Request => {
@@ -44,7 +46,7 @@ export function requester(workload: Workload, connection: number): () => Request
     return request;
   };
   return () => {
-    if (workload.setShare > 0 && random() < workload.setShare) {
+    if (workload.setShare > 0 && rng.unit() < workload.setShare) {
       const index = rank();
       return remember(sets, index, () => setRequest(workload, index));
     }

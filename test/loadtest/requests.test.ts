@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { tierOf } from "../../loadtest/http/drive.ts";
-import { requestsOf, seededRandom, zipfSampler } from "../../loadtest/http/requests.ts";
+import { requestsOf } from "../../loadtest/http/requests.ts";
 
 const hot = { prefix: "h", count: 10, valueBytes: 1 };
 const cold = { prefix: "c", count: 10, valueBytes: 1 };
@@ -18,17 +18,18 @@ describe("requestsOf", () => {
   });
 });
 
-describe("zipfSampler", () => {
-  it("draws rank r about 1 / (r + 1)^s as often as rank 0", () => {
-    const rank = zipfSampler(1_000, 1, seededRandom(1));
-    const counts = new Map<number, number>();
-    for (let i = 0; i < 200_000; i++) {
-      const r = rank();
-      counts.set(r, (counts.get(r) ?? 0) + 1);
+describe("Zipf keys", () => {
+  it("ask for rank r about 1 / (r + 1)^s as often as for rank 0", () => {
+    const keys = { prefix: "z", count: 1_000, valueBytes: 1 };
+    const counts = new Map<string, number>();
+    for (let connection = 0; connection < 170; connection++) {
+      for (const { path } of requestsOf({ kind: "zipf", keys, skew: 1 }, connection)) {
+        counts.set(path, (counts.get(path) ?? 0) + 1);
+      }
     }
-    const first = counts.get(0) ?? 0;
-    expect((counts.get(1) ?? 0) / first).toBeCloseTo(1 / 2, 1);
-    expect((counts.get(9) ?? 0) / first).toBeCloseTo(1 / 10, 1);
+    const first = counts.get("/kv/z0") ?? 0;
+    expect((counts.get("/kv/z1") ?? 0) / first).toBeCloseTo(1 / 2, 1);
+    expect((counts.get("/kv/z9") ?? 0) / first).toBeCloseTo(1 / 10, 1);
   });
 });
 
