@@ -12,7 +12,7 @@
 #ifndef HTTP_KV_H
 #define HTTP_KV_H
 
-#include "hot_map.h"
+#include "bytes.h"
 
 #define HEAD_MAX 4096
 #define HEAD_LINES 64
@@ -34,16 +34,9 @@ struct {
 	__type(value, struct http_date);
 } http_date SEC(".maps");
 
-/* Eight (four, two) characters as the number a little-endian load of them gives. */
-#define CH8(a, b, c, d, e, f, g, h)                                                                   \
-	((u64)(a) | (u64)(b) << 8 | (u64)(c) << 16 | (u64)(d) << 24 | (u64)(e) << 32 | (u64)(f) << 40 | \
-	 (u64)(g) << 48 | (u64)(h) << 56)
-#define CH4(a, b, c, d) ((u32)(a) | (u32)(b) << 8 | (u32)(c) << 16 | (u32)(d) << 24)
-#define CH2(a, b) ((u16)((a) | (b) << 8))
 /* ASCII letters of a word to lower case. Other bytes change too, control bytes into printable ones: use the
  * result only to recognise what must be recognised; each byte is also checked unfolded by the scan. */
 #define FOLD(w) ((w) | EVERY(0x20))
-#define FIRST(n) ((1ull << (8 * (n))) - 1) /* mask of a word's first n bytes */
 
 /* Bytes below 0x20, and 0x7f. */
 static __always_inline u64 control_bytes(u64 w)
@@ -72,14 +65,6 @@ static __always_inline u64 not_name_bytes(u64 w)
 		if ((x) > (max))            \
 			return -RUN_HEAD_TOO_LONG; \
 		asm volatile("" : "+r"(x)); \
-	} while (0)
-
-/* Where the packet is now. The barrier keeps the compiler from merging two readings as 32-bit numbers. */
-#define PACKET(skb, data, end)                     \
-	do {                                       \
-		data = (void *)(long)(skb)->data;  \
-		end = (void *)(long)(skb)->data_end; \
-		asm volatile("" : "+r"(data), "+r"(end)); \
 	} while (0)
 
 #define HAS_LENGTH 0x80000000u /* in run->body_len: the header was there */

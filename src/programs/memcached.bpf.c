@@ -11,7 +11,7 @@
  * it is complete, so that a request which is passed on is as it came. A reply fills the slot its request
  * missed, if no write has been seen for that slot since.
  */
-#include "memcached.h"
+#include "memcached_writes.h"
 
 enum { CALL_HASH_KEYS, CALL_PREPARE_PACKET, CALL_WRITE_REPLY, CALL_INVALIDATE };
 
@@ -45,13 +45,6 @@ struct {
 		[0] = (void *)&update_cache,
 	},
 };
-
-#define CH4(a, b, c, d) ((u32)(a) | (u32)(b) << 8 | (u32)(c) << 16 | (u32)(d) << 24)
-#define CH8(a, b, c, d, e, f, g, h) ((u64)CH4(a, b, c, d) | (u64)CH4(e, f, g, h) << 32)
-#define FIRST(n) ((1ull << (8 * (n))) - 1)
-
-/* 1 if a == b, else 0, for small numbers, without a branch: loops stay one way for the verifier. */
-#define EQUAL(a, b) ((((u32)(a) ^ (u32)(b)) - 1) >> 31)
 
 SEC("xdp")
 int rx_filter(struct xdp_md *ctx)
@@ -438,166 +431,6 @@ int write_reply(struct xdp_md *ctx)
 	if (bpf_xdp_store_bytes(ctx, HEADERS, run->reply, len))
 		return XDP_ABORTED;
 	return XDP_TX;
-}
-
-/* Notes that the key at text->bytes[pos] is written: drops it now, and again when the reply leaves. Returns
- * the offset past the key. `expires_ns` as in mc_expiry. */
-__attribute__((noinline)) int write_key(u32 pos, u64 expires_ns)
-{
-	u32 zero = 0, hash = FNV_OFFSET, slot, i;
-	struct mc_text *text = bpf_map_lookup_elem(&mc_text, &zero);
-	u64 now;
-
-	asm volatile("" : "+r"(pos));
-	if (!text || pos > 2048)
-		return -1;
-	for (i = 0; i <= HOT_KEY_MAX; i++) {
-		u32 c = text->bytes[pos + i];
-
-		if (c <= ' ')
-			break;
-		hash = (hash ^ c) * FNV_PRIME;
-	}
-	text->scratch[0] = i;
-	FORGET();
-	slot = hot_slot(hash);
-	drop_slot(slot, hash, 0);
-	now = bpf_ktime_get_ns();
-	bpf_map_update_elem(&mc_written, &slot, &now, BPF_ANY);
-	if (expires_ns)
-		bpf_map_update_elem(&mc_expiry, &hash, &expires_ns, BPF_ANY);
-	else
-		bpf_map_delete_elem(&mc_expiry, &hash);
-	text->slots[text->pending & 15] = slot;
-	text->pending++;
-	return pos + (text->scratch[0] & 255);
-}
-
-/* The decimal number in the field-th word (0 is the word at pos) before `end`; ~0 if there is none. */
-__attribute__((noinline)) u32 number_at(u32 pos, u32 end, u32 field)
-{
-	u32 zero = 0, at = 0, n = 0, digits = 0, bad = 0;
-	struct mc_text *text = bpf_map_lookup_elem(&mc_text, &zero);
-
-	asm volatile("" : "+r"(pos));
-	if (!text || pos > 2048)
-		return ~0u;
-	for (u32 i = 0; i < 384; i++) {
-		u32 c = text->bytes[pos + i], is_space, here, keep;
-
-		if (pos + i >= end)
-			break;
-		is_space = EQUAL(c, ' ') | EQUAL(c, '\r');
-		at += is_space;
-		here = EQUAL(at, field) & (is_space ^ 1);
-		keep = -here;
-		bad |= keep & (((c - '0') | (9 - (c - '0'))) >> 31);
-		n = (n & ~keep) | ((n * 10 + c - '0') & keep);
-		digits += here;
-	}
-	return digits == 0 || digits > 9 || bad ? ~0u : n;
-}
-
-/* When an item of this exptime is gone, at the earliest (memcached's clock ticks in seconds). */
-static __always_inline u64 expiry_of(u32 exptime)
-{
-	if (exptime == 0)
-		return 0;
-	if (exptime > 60 * 60 * 24 * 30)
-		return EXPIRY_UNKNOWN; /* negative, absolute or no number */
-	return bpf_ktime_get_ns() + (u64)(exptime - 1) * 1000000000ull;
-}
-
-/*
- * The command at text->bytes[pos]. Returns the offset past it and its data block; 0 if its line does not end
- * in what there is.
- */
-__attribute__((noinline)) int take_command(u32 pos)
-{
-	u32 zero = 0, i, end, key = 0, size = 0, expires = 0, bytes;
-	struct mc_text *text = bpf_map_lookup_elem(&mc_text, &zero);
-	u64 word, marks = 0;
-	int after;
-
-	asm volatile("" : "+r"(pos));
-	if (!text || pos > 2048)
-		return -1;
-	for (i = 0; i < 256; i++) {
-		u64 w = *(u64 *)(text->bytes + pos + 8 * i) ^ EVERY('\n');
-
-		marks = (w - EVERY(1)) & ~w & EVERY(0x80);
-		if (marks || pos + 8 * i >= text->len)
-			break;
-	}
-	if (!marks)
-		return 0;
-	text->scratch[1] = pos + 8 * i + first_byte_of(marks);
-	FORGET();
-	end = text->scratch[1];
-	if (end >= text->len)
-		return 0;
-
-	word = *(u64 *)(text->bytes + pos);
-	if ((word & FIRST(4)) == CH4('s', 'e', 't', ' ') || (word & FIRST(4)) == CH4('a', 'd', 'd', ' ') ||
-	    (word & FIRST(4)) == CH4('c', 'a', 's', ' ')) {
-		key = 4;
-		size = 1;
-	} else if ((word & FIRST(7)) == CH8('a', 'p', 'p', 'e', 'n', 'd', ' ', 0)) {
-		key = 7;
-		size = 2;
-	} else if (word == CH8('p', 'r', 'e', 'p', 'e', 'n', 'd', ' ')) {
-		key = 8;
-		size = 2;
-	} else if (word == CH8('r', 'e', 'p', 'l', 'a', 'c', 'e', ' ')) {
-		key = 8;
-		size = 1;
-	} else if ((word & FIRST(7)) == CH8('d', 'e', 'l', 'e', 't', 'e', ' ', 0)) {
-		key = 7;
-	} else if ((word & FIRST(5)) == CH8('i', 'n', 'c', 'r', ' ', 0, 0, 0) ||
-		   (word & FIRST(5)) == CH8('d', 'e', 'c', 'r', ' ', 0, 0, 0)) {
-		key = 5;
-		size = 3;
-	} else if ((word & FIRST(6)) == CH8('t', 'o', 'u', 'c', 'h', ' ', 0, 0)) {
-		key = 6;
-	} else if (((word & FIRST(3)) & ~FIRST(2)) == (u64)' ' << 16 && (word & 0xff) == 'm') {
-		/* Meta commands: ms has data; their flags may set an expiry (T) or say the key is base64 (b). */
-		u32 what = word >> 8 & 0xff;
-
-		if (what == 'n' || what == 'e')
-			return end + 1;
-		drop_all();
-		if (what != 's')
-			return end + 1;
-		bytes = number_at(pos, end, 2);
-		return end + 1 + (bytes < 0x7fffff00 ? bytes + 2 : 0);
-	} else if ((word & FIRST(3)) == CH4('g', 'a', 't', 0)) {
-		drop_all(); /* keys follow the expiry, and all of them get it */
-		return end + 1;
-	} else if (word == CH8('f', 'l', 'u', 's', 'h', '_', 'a', 'l')) {
-		u32 delay = number_at(pos, end, 1);
-		struct mc_control *control = bpf_map_lookup_elem(&mc_control, &zero);
-
-		drop_all();
-		if (control && delay != ~0u && delay)
-			control->bypass_until_ns = bpf_ktime_get_ns() + (u64)(delay + 1) * 1000000000ull;
-		return end + 1;
-	} else {
-		return end + 1;
-	}
-
-	mc_count(STAT_MC_SET_RECV);
-	if (size == 1)
-		expires = number_at(pos, end, 3);
-	else if (key == 6)
-		expires = number_at(pos, end, 2);
-	/* append, prepend, incr and decr keep the expiry an item has, which is then not known anew: cold. */
-	after = write_key(pos + key, size == 2 || size == 3 ? EXPIRY_UNKNOWN : expiry_of(expires));
-	if (after < 0)
-		return -1;
-	if (size != 1 && size != 2)
-		return end + 1;
-	bytes = number_at(pos, end, 4);
-	return end + 1 + (bytes < 0x7fffff00 ? bytes + 2 : 0);
 }
 
 /* Watches what clients write; never answers. Streams are followed across segments by mc_flows. */

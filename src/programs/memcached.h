@@ -85,7 +85,8 @@ struct mc_text {
 	u32 skip; /* bytes of a data block still to come */
 	u32 pending; /* slots written, in slots */
 	u32 slots[16];
-	u32 scratch[4];
+	u32 wrote; /* set by take_command when the command is one that writes */
+	u32 scratch[3];
 	u8 bytes[4096];
 };
 struct {

@@ -181,6 +181,9 @@ describe.each(MACHINES)("memcached programs on $name", ({ open, skip }) => {
     "md k\r\n",
     "ma k\r\n",
     "mg k T30\r\n",
+    "mg k v N0\r\n",
+    "mg aw== b T30\r\n",
+    "md aw== b\r\n",
     "get other\r\nset k 0 0 1\r\nx\r\n",
     "get other third\r\nset k 0 0 1\r\nx\r\n",
     "set other 0 0 9\r\nset k 0 0\r\ndelete k\r\n",
@@ -206,6 +209,15 @@ describe.each(MACHINES)("memcached programs on $name", ({ open, skip }) => {
       expect(await answer("get k\r\n"), `cut at ${cut}`).toBeNull();
     }
   });
+
+  it.each(["mg k v t\r\n", "mg k Ob kT\r\n", "me k\r\n", "mn\r\n", "md other\r\n", "ms other 1\r\nk\r\n"])(
+    "keeps the entry at %j, which does not write it",
+    async (text) => {
+      await fill(machine, "k", X100);
+      await machine.run("rx_filter", udp(text));
+      expect(await answer("get k\r\n")).toContain("VALUE k");
+    },
+  );
 
   it("bytes of a data block are no commands", async () => {
     await machine.run("rx_filter", tcp("", 99, { flags: 2 }));
