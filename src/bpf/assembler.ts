@@ -10,6 +10,7 @@ import { lex } from "./assembly/lexer.ts";
 import type { Parsed } from "./assembly/operands.ts";
 import { encode } from "./codec.ts";
 import { targetSlot } from "./disassembler.ts";
+import { kfuncByName } from "./helpers/kfuncs.ts";
 import { helperIdOf } from "./helpers/names.ts";
 import { type Instruction, slotsOf } from "./isa.ts";
 import type { AttachType, Program, ProgramType, Subprogram } from "./program.ts";
@@ -172,8 +173,10 @@ function resolve(item: Placed, labels: ReadonlyMap<string, number>, declared: De
     }
     case "call": {
       if (off !== undefined) return { kind: "call", target: "local", off };
+      const kfunc = kfuncByName(token.text);
+      if (kfunc) return { kind: "call", target: "kfunc", id: kfunc.id };
       const id = helperIdOf(token.text);
-      if (id === undefined) throw fail("a helper's name or a label of this text");
+      if (id === undefined) throw fail("the name of a helper or kernel function, or a label of this text");
       return { kind: "call", target: "helper", id };
     }
     case "func":

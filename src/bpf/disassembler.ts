@@ -3,6 +3,7 @@
  * helpers by name; "llvm" is llvm-objdump 14 to the letter; "kernel" is the Linux verifier's log. The
  * assembler reads all three, and reading what was printed gives the same bytes back (docs/assembly.md).
  */
+import { kfuncById } from "./helpers/kfuncs.ts";
 import { helperName } from "./helpers/names.ts";
 import {
   ALU_OPS,
@@ -118,7 +119,7 @@ export function formatInstruction(insn: Instruction, options: FormatOptions = {}
     case "call":
       if (insn.target === "local") return `call pc${signed(insn.off)}${targetName(insn.off, options)}`;
       if (insn.target === "register") return `callx r${insn.reg}`;
-      return `call ${insn.target === "helper" ? style.helper(insn.id) : `kfunc#${insn.id}`}`;
+      return `call ${insn.target === "helper" ? style.helper(insn.id) : `${kfuncById(insn.id)?.name ?? "kfunc"}#${insn.id}`}`;
     case "exit":
       return "exit";
     case "load": {

@@ -4,6 +4,7 @@
  * interpreter always asks, the JIT in checked mode: this is the oracle that a verified program is safe.
  */
 import { ProgramFault } from "./engine.ts";
+import { ITERATOR_BYTES, type KfuncRow } from "./helpers/kfuncs.ts";
 import type { HelperRow } from "./helpers/signatures.ts";
 import { STACK_BYTES } from "./isa.ts";
 import type { BpfMap } from "./maps/map.ts";
@@ -77,6 +78,12 @@ export class MemoryGuard {
           break;
       }
     }
+  }
+
+  checkKfuncArguments(row: KfuncRow, registers: BigUint64Array, slot: number): void {
+    row.args.forEach((kind, i) => {
+      if (kind === "iterator") this.write(Number(registers[i + 1]!), ITERATOR_BYTES, slot);
+    });
   }
 
   #isOpen(from: number, bytes: number, forWriting: boolean): boolean {

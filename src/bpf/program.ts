@@ -79,6 +79,8 @@ export type Program = {
   readonly subprograms: readonly Subprogram[];
   readonly lines: readonly LineInfo[];
   readonly license: string;
+  /** Weak kernel functions this machine lacks, in the order of their call numbers (ABSENT_KFUNC). */
+  readonly absentKfuncs?: readonly string[];
   /** What the user should know before trusting this program, such as relocations not applied. */
   readonly warnings?: readonly string[];
 };

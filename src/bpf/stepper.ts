@@ -6,6 +6,8 @@
 import { alu32, alu64, atomicResult, isTaken32, isTaken64, movsx, swapBytes } from "./arithmetic.ts";
 import { ProgramFault } from "./engine.ts";
 import { type BoundHelper, bindHelper } from "./helpers/bind.ts";
+import { kfuncById } from "./helpers/kfuncs.ts";
+import { bindKfunc } from "./helpers/number-iterator.ts";
 import { type HelperRow, helperById, parameterWires } from "./helpers/signatures.ts";
 import type { InterpretedProgram } from "./interpreter.ts";
 import {
@@ -264,7 +266,8 @@ export class Run {
         return;
       }
       case "kfunc":
-        throw new ProgramFault("call", `kernel function #${insn.id} is not known`, slot);
+        this.#callKfunc(insn.id, slot);
+        return;
       default:
         assertNever(insn);
     }
@@ -331,6 +334,15 @@ export class Run {
     );
     // A void helper leaves r0 undefined; 0 is as good as any.
     const value = result === undefined ? 0n : BigInt(result);
+    this.registers[0] = row.wire === "u32" ? BigInt.asUintN(32, value) : value;
+  }
+
+  #callKfunc(id: number, slot: number): void {
+    const row = kfuncById(id);
+    const call = bindKfunc(this.#rt, id);
+    if (!row || !call) throw new ProgramFault("call", `kernel function #${id} is not known`, slot);
+    this.#guard.checkKfuncArguments(row, this.registers, slot);
+    const value = BigInt(call(...row.args.map((_, i) => this.#low(i + 1))) ?? 0);
     this.registers[0] = row.wire === "u32" ? BigInt.asUintN(32, value) : value;
   }
 

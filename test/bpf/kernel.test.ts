@@ -151,7 +151,7 @@ describe("Kernel.load refuses", () => {
     ["a call into a wide load", `call pc+1\n${wide}\nexit`, /call out of range/],
     ["a callback past the end", "r2 = func pc+40 ll\nexit", /call out of range/],
     ["an unknown helper", "call 9999\nexit", /invalid func unknown#9999/],
-    ["a kernel function", "call kfunc#7\nexit", /kernel function #7/],
+    ["an unknown kernel function", "call kfunc#7\nexit", /kernel function btf_id 7 is not known/],
     ["a map it does not have", "r1 = map[3] ll\nexit", /map 3 does not exist/],
     ["a load below the stack", "r0 = *(u64 *)(r10 - 520)\nexit", /invalid stack access off=-520 size=8/],
     ["a store above the stack", "*(u32 *)(r10 - 2) = 1\nexit", /invalid stack access off=-2 size=4/],

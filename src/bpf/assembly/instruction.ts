@@ -2,6 +2,7 @@
  * One line of tokens to one instruction. Names (labels, maps) stay open as a Reference, because they may
  * be defined further down: the assembler fills them in. See docs/assembly.md for the grammar.
  */
+import { kfuncByName } from "../helpers/kfuncs.ts";
 import { helperIdOf } from "../helpers/names.ts";
 import { ALU_OPS, type Instruction, JUMP_OPS, MOVSX_BITS, SWAP_BITS, type SwapOrder } from "../isa.ts";
 import type { Cursor } from "./cursor.ts";
@@ -95,12 +96,17 @@ function parseCall(cursor: Cursor): Parsed {
   };
 }
 
-/** `bpf_map_lookup_elem#1`: the number decides, but a known name must agree with it. */
+/**
+ * `bpf_map_lookup_elem#1`: the number decides, but a known name must agree with it. Of a kernel function
+ * the name decides: its number in a kernel's log is that kernel's own.
+ */
 function numberedCall(cursor: Cursor, token: Token): Instruction {
   const [name = "", digits = ""] = token.text.split("#");
   const id = Number(digits);
   if (id < -(2 ** 31) || id >= 2 ** 31) throw cursor.mismatch("a helper's number of 32 bits", token);
   if (name === "kfunc") return { kind: "call", target: "kfunc", id };
+  const kfunc = kfuncByName(name);
+  if (kfunc) return { kind: "call", target: "kfunc", id: kfunc.id };
   const known = helperIdOf(name);
   if (known !== undefined && known !== id) throw cursor.mismatch(`'${name}#${known}'`, token);
   return { kind: "call", target: "helper", id };

@@ -7,6 +7,8 @@ import { type Budget, Malformed, type Reader, StringTable } from "./reader.ts";
 
 const BTF_MAGIC = 0xeb9f;
 const TYPE_BYTES = 12;
+/** Section of what the kernel defines (libbpf's `__ksym`). */
+const KERNEL_SYMBOLS = ".ksyms";
 /** More qualifiers and typedefs in a row than this are a cycle (the kernel allows 32 too). */
 const MAX_DEPTH = 32;
 
@@ -24,7 +26,12 @@ export type BtfType =
     }
   | { readonly kind: "fwd"; readonly name: string }
   | { readonly kind: "alias"; readonly name: string; readonly type: number } // typedef, const, …
-  | { readonly kind: "func"; readonly name: string; readonly type: number; readonly isGlobal: boolean }
+  | {
+      readonly kind: "func";
+      readonly name: string;
+      readonly type: number;
+      readonly linkage: "static" | "global" | "extern";
+    }
   | { readonly kind: "func_proto"; readonly params: readonly number[] }
   | { readonly kind: "var"; readonly name: string; readonly type: number }
   | { readonly kind: "datasec"; readonly name: string; readonly vars: readonly number[] }
@@ -32,6 +39,7 @@ export type BtfType =
 
 type BtfStruct = Extract<BtfType, { kind: "struct" | "union" }>;
 type BtfVar = Extract<BtfType, { kind: "var" }>;
+type BtfFunc = Extract<BtfType, { kind: "func" }>;
 
 type Entry = {
   readonly name: string;
@@ -91,7 +99,12 @@ const KINDS: readonly (KindRow | null)[] = [
   {
     moreBytes: none,
     // The count of a func is its linkage: static, global, extern.
-    read: ({ name, sizeOrType, count }) => ({ kind: "func", name, type: sizeOrType, isGlobal: count === 1 }),
+    read: ({ name, sizeOrType, count }) => ({
+      kind: "func",
+      name,
+      type: sizeOrType,
+      linkage: count === 1 ? "global" : count === 2 ? "extern" : "static",
+    }),
   },
   {
     moreBytes: (count) => count * 8,
@@ -117,6 +130,7 @@ export class Btf {
   readonly #types: readonly BtfType[];
   readonly #structs = new Map<string, BtfStruct>();
   readonly #variables = new Map<string, BtfVar[]>();
+  readonly #kernelFunctions = new Map<string, BtfFunc>();
 
   constructor(types: readonly BtfType[], strings: StringTable) {
     this.#types = types;
@@ -124,8 +138,11 @@ export class Btf {
     for (const type of types) {
       if (type.kind === "struct") this.#structs.set(type.name, type);
       if (type.kind !== "datasec") continue;
-      const vars = type.vars.map((id) => this.type(id)).filter((entry) => entry.kind === "var");
+      const entries = type.vars.map((id) => this.type(id));
+      const vars = entries.filter((entry) => entry.kind === "var");
       this.#variables.set(type.name, [...(this.#variables.get(type.name) ?? []), ...vars]);
+      if (type.name !== KERNEL_SYMBOLS) continue;
+      for (const entry of entries) if (entry.kind === "func") this.#kernelFunctions.set(entry.name, entry);
     }
   }
 
@@ -160,6 +177,11 @@ export class Btf {
 
   structNamed(name: string): BtfStruct | undefined {
     return this.#structs.get(name);
+  }
+
+  /** A function declared `__ksym`: the kernel has it, under this name. */
+  kernelFunction(name: string): BtfFunc | undefined {
+    return this.#kernelFunctions.get(name);
   }
 
   /** The variables of a section (BTF_KIND_DATASEC). */

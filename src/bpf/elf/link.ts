@@ -8,13 +8,12 @@ import type { FuncArg, LineInfo, MapDef, Program, ProgramType, Subprogram } from
 import type { SectionKind } from "../section-names.ts";
 import type { Btf } from "./btf.ts";
 import { within } from "./by-offset.ts";
-import { BINDING, type ElfSymbol, SYMBOL_TYPE, UNDEFINED_SECTION } from "./elf-file.ts";
+import { type ElfSymbol, SYMBOL_TYPE, UNDEFINED_SECTION } from "./elf-file.ts";
 import type { CodeSection, ElfFunction } from "./functions.ts";
+import { KernelFunctions } from "./kernel-functions.ts";
 import type { ObjectMap } from "./maps.ts";
 import { type Budget, Malformed } from "./reader.ts";
-
-/** This one program cannot be had; the others may. */
-export class Unsupported extends Error {}
+import { Unsupported } from "./unsupported.ts";
 
 /** As many as the kernel takes from root (BPF_COMPLEXITY_LIMIT_INSNS). */
 const MAX_INSNS = 1_000_000;
@@ -48,6 +47,7 @@ export function linkProgram(entry: ElfFunction, kind: SectionKind, input: LinkIn
   const placed: Placed[] = [];
   const byFunction = new Map<ElfFunction, Placed>();
   const maps = new Map<MapDef, number>();
+  const kernelFunctions = new KernelFunctions(input.btf);
   let slots = 0;
 
   const place = (func: ElfFunction): Placed => {
@@ -79,7 +79,7 @@ export function linkProgram(entry: ElfFunction, kind: SectionKind, input: LinkIn
     const slot = top.slot;
     const isWide = item.view.getUint8(slot * INSN_BYTES) === WIDE_OPCODE;
     top.slot += isWide ? 2 : 1;
-    const callee = patch(item, slot, input, mapIndex);
+    const callee = patch(item, slot, input, mapIndex, kernelFunctions);
     if (!callee) continue;
     let target = byFunction.get(callee);
     if (!target) {
@@ -101,6 +101,7 @@ export function linkProgram(entry: ElfFunction, kind: SectionKind, input: LinkIn
     subprograms: placed.slice(1).map((item) => subprogram(item, kind.type, input.btf)),
     lines: placed.flatMap((item) => lineInfo(item, input)),
     license: input.license,
+    ...(kernelFunctions.absent.length > 0 && { absentKfuncs: kernelFunctions.absent }),
     ...(core > 0 && {
       warnings: [
         `program '${entry.name}' has ${core} CO-RE relocation${core === 1 ? "" : "s"}, and none is applied: it sees kernel structs as they were when it was compiled`,
@@ -115,6 +116,7 @@ function patch(
   slot: number,
   { code, maps }: LinkInput,
   mapIndex: (def: MapDef) => number,
+  kernelFunctions: KernelFunctions,
 ): ElfFunction | null {
   const at = slot * INSN_BYTES;
   const opcode = view.getUint8(at);
@@ -140,7 +142,9 @@ function patch(
   const home = code.get(symbol.section);
   if (opcode === CALL_OPCODE) {
     if (symbol.section === UNDEFINED_SECTION) {
-      throw new Unsupported(`it calls '${symbol.name}', which the object does not define`);
+      view.setUint8(at + 1, (registers & 0xf) | (CALL_SRC.kfunc << 4));
+      view.setInt32(at + 4, kernelFunctions.callNumber(symbol), true);
+      return null;
     }
     if (!home) throw new Malformed(`${where} calls '${symbol.name}', which is not code`);
     view.setUint8(at + 1, (registers & 0xf) | (CALL_SRC.local << 4));
@@ -152,11 +156,7 @@ function patch(
     return functionAt(home, symbol.value + imm, where);
   }
   if (symbol.section === UNDEFINED_SECTION) {
-    // An absent weak symbol has the address 0, as libbpf gives it.
-    if (symbol.binding !== BINDING.weak) {
-      throw new Unsupported(`it uses '${symbol.name}', which the object does not define`);
-    }
-    view.setInt32(at + 4, 0, true);
+    view.setInt32(at + 4, kernelFunctions.address(symbol), true);
     view.setInt32(at + INSN_BYTES + 4, 0, true);
     return null;
   }
@@ -188,7 +188,7 @@ function subprogram({ func, base }: Placed, programType: ProgramType, btf: Btf |
   const signature = btf && type !== undefined ? btf.type(type) : null;
   if (!btf || signature?.kind !== "func") return { name: func.name, start: base, isGlobal: false };
   // Without BTF the kernel has no prototype to verify by, so only BTF makes a function global.
-  const isGlobal = signature.isGlobal && func.isGlobal;
+  const isGlobal = signature.linkage === "global" && func.isGlobal;
   return { name: func.name, start: base, isGlobal, args: prototype(btf, signature.type, programType) };
 }
 

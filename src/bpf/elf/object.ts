@@ -8,9 +8,10 @@ import { parseBtf } from "./btf.ts";
 import { parseBtfExt } from "./btf-ext.ts";
 import { type ElfFile, readElf } from "./elf-file.ts";
 import { entryFunctions, readCode } from "./functions.ts";
-import { linkProgram, type MapFinder, Unsupported } from "./link.ts";
+import { linkProgram, type MapFinder } from "./link.ts";
 import { type ObjectMap, readMaps } from "./maps.ts";
 import { Budget, Malformed } from "./reader.ts";
+import { Unsupported } from "./unsupported.ts";
 
 export type ParseObjectOptions = {
   /** What sections hold whose name says no program type (BMC's own "bmc_rx_filter", .text). */

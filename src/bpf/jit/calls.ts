@@ -1,8 +1,10 @@
 /**
- * Calls: helpers through imports, subprograms as wasm functions, tail calls through the machine's table,
+ * Calls: helpers and kernel functions through imports, subprograms as wasm functions, tail calls through the machine's table,
  * bpf_loop as a wasm loop. Look-ups in arrays known at compile time are inlined. Registers r1..r5 keep
  * whatever they held: programs may not read them after a call.
  */
+import { kfuncById } from "../helpers/kfuncs.ts";
+import { END_OFFSET } from "../helpers/number-iterator.ts";
 import { type HelperRow, helperById, parameterWires } from "../helpers/signatures.ts";
 import { type Instruction, MAX_LOOPS, MAX_TAIL_CALLS, STACK_BYTES } from "../isa.ts";
 import { ArrayMap } from "../maps/array.ts";
@@ -43,7 +45,7 @@ export function emitCall(c: FunctionCode, insn: Call, slot: number, known: Regis
       emitChecked(c, c.imports.checkedHelper(null), slot);
       return;
     case "kfunc":
-      c.fault("call", slot);
+      emitKfunc(c, insn.id, slot);
   }
 }
 
@@ -86,6 +88,41 @@ function emitHelper(c: FunctionCode, row: HelperRow, map: BpfMap | null): void {
   else if (row.wire === "i32") c.op("i64.extend_i32_s");
   else if (row.wire === "u32") c.op("i64.extend_i32_u");
   c.set(0);
+}
+
+function emitKfunc(c: FunctionCode, id: number, slot: number): void {
+  const row = kfuncById(id);
+  if (!row) {
+    c.fault("call", slot);
+    return;
+  }
+  if (!c.isChecked && row.iterator === "next") {
+    emitIteratorNext(c);
+    return;
+  }
+  if (c.isChecked) {
+    c.get(1).get(2).get(3).op("i32.const", slot).op("local.get", LOCAL.frame);
+  } else {
+    for (let register = 1; register <= row.args.length; register++) c.low(register);
+  }
+  c.op("call", c.imports.kfunc(row, c.isChecked));
+  if (row.ret === "void") c.op("i64.const", 0n);
+  else c.op(row.wire === "u32" ? "i64.extend_i32_u" : "i64.extend_i32_s");
+  c.set(0);
+}
+
+/** The step of every round, so not a call: r0 = ++current < end ? address : 0, and an ended one stays so. */
+function emitIteratorNext(c: FunctionCode): void {
+  c.low(1).op("local.tee", LOCAL.address);
+  c.op("i32.load", 0).op("i32.const", 1).op("i32.add").op("local.tee", LOCAL.word);
+  c.op("local.get", LOCAL.address).op("i32.load", END_OFFSET);
+  c.op("i32.lt_s").op("if");
+  c.op("local.get", LOCAL.address).op("local.get", LOCAL.word).op("i32.store", 0);
+  c.op("local.get", LOCAL.address).setLow(0);
+  c.op("else");
+  c.op("local.get", LOCAL.address).op("i64.const", 0n).op("i64.store", 0);
+  c.op("i64.const", 0n).set(0);
+  c.op("end");
 }
 
 /** r0 = index < max ? base + index * stride : 0, on this CPU's values. */

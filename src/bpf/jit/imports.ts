@@ -5,6 +5,8 @@
 import type { CompileInput } from "../engine.ts";
 import { type FaultKind, ProgramFault } from "../fault.ts";
 import { type BoundHelper, bindHelper } from "../helpers/bind.ts";
+import type { KfuncRow } from "../helpers/kfuncs.ts";
+import { bindKfunc } from "../helpers/number-iterator.ts";
 import { type HelperRow, helperById, parameterWires } from "../helpers/signatures.ts";
 import { STACK_BYTES } from "../isa.ts";
 import type { BpfMap } from "../maps/map.ts";
@@ -88,6 +90,23 @@ export class Imports {
       { params: ["i64", ...arity], results: ["i64"] },
       (id: bigint, r1: bigint, r2: bigint, r3: bigint, r4: bigint, r5: bigint, slot: number, frame: number) =>
         call(Number(BigInt.asIntN(53, id)), [r1, r2, r3, r4, r5], slot, frame),
+    );
+  }
+
+  /** A kernel function: r1..r3 as i32, then, where arguments are checked first, slot and frame. */
+  kfunc(row: KfuncRow, isChecked: boolean): number {
+    const call = bindKfunc(this.#input.rt, row.id)!;
+    const results: ValueType[] = row.ret === "void" ? [] : ["i32"];
+    const params = row.args.map((): ValueType => "i32");
+    if (!isChecked) return this.#add(row.name, { params, results }, call);
+    const arity: ValueType[] = ["i64", "i64", "i64", "i32", "i32"];
+    return this.#add(
+      `checked.${row.name}`,
+      { params: arity, results },
+      (r1: bigint, r2: bigint, r3: bigint, slot: number, frame: number) => {
+        this.#guardAt(frame).checkKfuncArguments(row, BigUint64Array.from([0n, r1, r2, r3]), slot);
+        return call(...[r1, r2, r3].map((r) => Number(BigInt.asIntN(32, r))));
+      },
     );
   }
 

@@ -1,0 +1,2 @@
+/** This one program cannot be had; the object's others may. */
+export class Unsupported extends Error {}
