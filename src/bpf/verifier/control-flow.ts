@@ -3,6 +3,7 @@
  * where states are worth comparing, and which registers each instruction may still need (a backward
  * data-flow, per function). Everything here is linear in the program.
  */
+import { kfuncById } from "../helpers/kfuncs.ts";
 import { type Instruction, slotsOf } from "../isa.ts";
 import type { Program, Subprogram } from "../program.ts";
 import { verifierHelper } from "./linux-helpers.ts";
@@ -18,11 +19,14 @@ export type Shape = {
   readonly prunePoint: Uint8Array;
   /** Reached by a jump: the kernel's history of a path has an entry for it. */
   readonly jumpPoint: Uint8Array;
-  /** Always save a state here: the head of a loop the walk widens. */
+  /** Always save a state here: the head of a loop the walk widens. 0, or one of CHECKPOINT. */
   readonly forcedCheckpoint: Uint8Array;
   /** Registers whose value before the instruction may be read later, as bits. */
   readonly liveBefore: Uint16Array;
 };
+
+/** What makes a head of a loop with any number of rounds. */
+export const CHECKPOINT = { callback: 1, iterator: 2 } as const;
 
 export type FunctionShape = {
   readonly name: string;
@@ -197,7 +201,10 @@ function successors(
       }
       if (insn.target === "helper" && takesCallback(insn.id)) {
         mark(at);
-        forcedCheckpoint[at] = 1;
+        forcedCheckpoint[at] = CHECKPOINT.callback;
+      } else if (insn.target === "kfunc" && kfuncById(insn.id)?.iterator === "next") {
+        mark(at);
+        forcedCheckpoint[at] = CHECKPOINT.iterator;
       }
       return [at + 1];
     case "wide":
@@ -279,8 +286,8 @@ export function registerEffects(insn: Instruction): { uses: number; defines: num
     case "exit":
       return { uses: 1, defines: 0 };
     case "call": {
-      if (insn.target === "helper") {
-        const row = verifierHelper(insn.id);
+      if (insn.target === "helper" || insn.target === "kfunc") {
+        const row = insn.target === "helper" ? verifierHelper(insn.id) : kfuncById(insn.id);
         const count = row ? row.args.length : 5;
         return { uses: ((1 << (count + 1)) - 1) & ~1, defines: CALLER_SAVED };
       }

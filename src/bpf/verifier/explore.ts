@@ -4,14 +4,17 @@
  * A rejection is thrown by the step that finds it.
  */
 import { assertNever, type Instruction } from "../isa.ts";
+import { addBackEdge, closeLoop, inherit, openLoop } from "./back-edges.ts";
 import { stepBranch } from "./branch.ts";
+import { CHECKPOINT } from "./control-flow.ts";
 import { functionPointer, globalFrame, stepExit, stepLocalCall } from "./function-call.ts";
 import { stepHelper } from "./helper-call.ts";
+import { isActiveIterator } from "./iterator.ts";
+import { stepKfunc } from "./kfunc-call.ts";
 import { stepAtomic, stepLoad, stepPacketLoad, stepStore } from "./memory-access.ts";
 import { stepAlu, stepMovsx, stepUnary } from "./pointer-arithmetic.ts";
-import { inheritPrecision } from "./precision.ts";
 import { type Comparison, statesEqual } from "./prune.ts";
-import { Frame, hasSlot, Marks, markSlotRead, STEP_STACK, State } from "./state.ts";
+import { Frame, Marks, STEP_STACK, State } from "./state.ts";
 import { constantScalar, pointer } from "./value.ts";
 import type { Walk } from "./walk.ts";
 
@@ -152,7 +155,8 @@ class Explorer {
       return w.insn + 1;
     }
     if (insn.target === "register") w.reject("bad-instruction", "unknown opcode 8d");
-    w.reject("unknown-helper", `kernel function btf_id ${insn.id} is not allowed`);
+    stepKfunc(w, insn.id);
+    return w.insn + 1;
   }
 
   #wide(insn: Instruction & { kind: "wide" }): void {
@@ -181,7 +185,7 @@ class Explorer {
   /** Takes the newest waiting path. @returns false when none is left */
   #nextPath(): boolean {
     const w: Walk = this.#w;
-    finish(w.state);
+    finish(w, w.state);
     const next = w.pending.pop();
     if (!next) return false;
     w.state = next;
@@ -195,7 +199,8 @@ class Explorer {
   #seenBefore(): boolean {
     const w: Walk = this.#w;
     const { state, stats } = w;
-    const forced = w.shape.forcedCheckpoint[w.insn] === 1;
+    const checkpoint = w.shape.forcedCheckpoint[w.insn]!;
+    const forced = checkpoint !== 0;
     const mustSave = forced || this.#weight > LONG_HISTORY;
     const sinceJumps = w.jumps - this.#jumpsAtSave;
     const sinceInsns = stats.insnsProcessed - this.#insnsAtSave;
@@ -209,13 +214,15 @@ class Explorer {
       if (found) continue;
       if (old.branches > 0) {
         if (forced) {
-          if (statesEqual(w, old, state, "within")) found = old;
+          // A drained iterator proves no end of the loop: only its next round could.
+          const mayEnd = checkpoint !== CHECKPOINT.iterator || isActiveIterator(state, state.frame.regs[1]!);
+          if (mayEnd && statesEqual(w, old, state, "within")) found = old;
         } else {
           this.#checkEndless(old);
           if (!mustSave && sinceJumps < LOOP_JUMPS && sinceInsns < LOOP_INSNS) save = false;
         }
       } else {
-        const comparison: Comparison = old.incomplete ? "within" : "proved";
+        const comparison: Comparison = openLoop(old) ? "within" : "proved";
         if (statesEqual(w, old, state, comparison)) found = old;
       }
       if (found) continue;
@@ -251,15 +258,8 @@ class Explorer {
     const w: Walk = this.#w;
     const { state } = w;
     old.hits++;
-    old.marks.forEach(({ read }, frame) => {
-      for (let slot = 0; slot < 64; slot++) if (hasSlot(read, slot)) markSlotRead(state, frame, slot);
-    });
-    inheritPrecision(w, old, state);
-    if (old.branches > 0 || old.incomplete !== null) {
-      // What lies behind the loop's head is not known to the end: states inside the loop may lack its marks.
-      const head = old.branches > 0 ? old : old.incomplete;
-      for (let s = state.parent; s !== null && s !== head; s = s.parent) s.incomplete ??= head;
-    }
+    inherit(w, old, state);
+    if (old.branches > 0 || openLoop(old)) addBackEdge(state, old);
   }
 
   #save(list: State[]): void {
@@ -294,10 +294,11 @@ class Explorer {
 }
 
 /** A path has ended: every checkpoint that waited only for it is done too. */
-function finish(state: State): void {
+function finish(w: Walk, state: State): void {
   for (let s: State | null = state; s !== null; s = s.parent) {
     s.branches--;
     if (s.branches > 0) return;
+    closeLoop(w, s);
   }
 }
 

@@ -14,7 +14,7 @@ import {
 } from "./stack-slot.ts";
 import type { Frame, State } from "./state.ts";
 import { formatTnum, U64_MAX } from "./tnum.ts";
-import { isPacketKind, typeName, type Value } from "./value.ts";
+import { isPacketKind, KIND_NAMES, typeName, type Value } from "./value.ts";
 
 /** Small magnitudes read best in decimal, the rest in hexadecimal, as the kernel prints them. */
 const DECIMAL_LIMIT = 0xffff_ffn;
@@ -118,6 +118,10 @@ export function formatValue(v: Value, precise = false): string {
 }
 
 function formatSlot(slot: Slot): string {
+  const { kind, ref, off } = slot.spilled;
+  if (kind === "iter_active" || kind === "iter_drained") {
+    return `${KIND_NAMES[kind]}(ref_id=${ref},state=${kind.slice("iter_".length)},depth=${off})`;
+  }
   if (isFullSpill(slot)) return formatValue(slot.spilled);
   let letters = "";
   for (let i = SLOT_BYTES - 1; i >= 0; i--) letters += BYTE_LETTERS[byteType(slot, i)];
@@ -151,6 +155,9 @@ export function formatWholeFrame(frame: Frame): string {
 export function formatState(state: State): string {
   const { frame } = state;
   const where = frame.index > 0 ? ` frame${frame.index}:` : ":";
-  const held = state.refs.length > 0 ? ` refs=${state.refs.map((r) => r.id).join(",")}` : "";
-  return `${where} ${formatWholeFrame(frame)}${held}`;
+  return `${where} ${formatWholeFrame(frame)}${formatReferences(state)}`;
+}
+
+export function formatReferences({ refs }: State): string {
+  return refs.length > 0 ? ` refs=${refs.map(({ id }) => id).join(",")}` : "";
 }

@@ -10,11 +10,11 @@ import { forgetCallerSaved, forgetPackets } from "./forget.ts";
 import type { VerifierHelper } from "./linux-helpers.ts";
 import { checkRegion, checkUnmodifiedContext } from "./memory-access.ts";
 import { markPrecise } from "./precision.ts";
-import { scalarEquals } from "./scalar.ts";
 import { helperStackAccess } from "./stack-access.ts";
-import { Frame, hasSlot, type State } from "./state.ts";
-import { isNull, pointer, typeName, UNINIT, UNKNOWN_VALUE, type Value } from "./value.ts";
+import { Frame } from "./state.ts";
+import { isNull, pointer, typeName, UNKNOWN_VALUE, type Value } from "./value.ts";
 import type { Walk } from "./walk.ts";
+import { previousRound, widen } from "./widen.ts";
 
 /** @returns the next instruction */
 export function stepLocalCall(w: Walk, insn: Instruction & { kind: "call"; target: "local" }): number {
@@ -153,13 +153,7 @@ export function stepExit(w: Walk): number | null {
   if (state.lock) {
     w.reject("spin-lock", "BPF_EXIT instruction in main prog cannot be used inside bpf_spin_lock-ed region");
   }
-  const leaked = state.refs[0];
-  if (leaked) {
-    w.reject(
-      "reference-leak",
-      `Unreleased reference id=${leaked.id} alloc_insn=${leaked.insn}\nBPF_EXIT instruction in main prog would lead to reference leak`,
-    );
-  }
+  w.checkNoReference("BPF_EXIT instruction in main prog");
   const result = w.read(0);
   if (w.leaks(result)) w.reject("pointer-leak", "R0 leaks addr as return value");
   const f = w.shape.functions[state.frame.subprogram]!;
@@ -199,41 +193,8 @@ function leave(w: Walk): number {
   if (state.lock)
     w.reject("spin-lock", "BPF_EXIT instruction in callback cannot be used inside bpf_spin_lock-ed region");
   state.popFrame();
-  const earlier = previousEntry(state, callee.callsite);
+  const earlier = previousRound(state.parent, state, callee.callsite);
   if (earlier) widen(state, earlier);
   // Back to the call itself: it decides whether to go round again.
   return callee.callsite;
-}
-
-/** The checkpoint at which this loop was entered or came round last. */
-function previousEntry(state: State, at: number): State | null {
-  for (let s = state.parent; s !== null; s = s.parent) {
-    if (s.insn !== at || s.frames.length !== state.frames.length) continue;
-    if (s.frames.every((f, i) => f.callsite === state.frames[i]!.callsite)) return s;
-  }
-  return null;
-}
-
-/** Scalars a round of the loop changed, and that nobody needs exactly, may be anything in the next one. */
-function widen(state: State, earlier: State): void {
-  for (let f = 0; f < state.frames.length; f++) {
-    const before = earlier.frames[f]!;
-    const after = state.frames[f]!;
-    const marks = earlier.marks[f]!;
-    for (let reg = 0; reg < 10; reg++) {
-      if (((marks.preciseRegs >>> reg) & 1) === 1) continue;
-      if (differ(before.regs[reg]!, after.regs[reg]!)) after.regs[reg] = UNKNOWN_VALUE;
-    }
-    for (let s = 0; s < after.stack.length; s++) {
-      if (hasSlot(marks.preciseSlots, s)) continue;
-      const slot = after.stack[s]!;
-      const old = before.stack[s]?.spilled ?? UNINIT;
-      if (differ(old, slot.spilled)) after.stack[s] = { bytes: slot.bytes, spilled: UNKNOWN_VALUE };
-    }
-  }
-}
-
-function differ(before: Value, after: Value): boolean {
-  if (before.kind !== "scalar" || after.kind !== "scalar") return false;
-  return !scalarEquals(before.scalar, after.scalar);
 }

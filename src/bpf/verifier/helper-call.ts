@@ -4,8 +4,9 @@
  */
 import type { MapDef, MapTypeName } from "../program.ts";
 import { MAP_TYPES } from "../program.ts";
-import { forgetCallerSaved, forgetPackets, invalidated } from "./forget.ts";
+import { forgetCallerSaved, forgetPackets } from "./forget.ts";
 import { enterCallback } from "./function-call.ts";
+import { isGplCompatible } from "./license.ts";
 import { type VerifierArg, type VerifierHelper, verifierHelper } from "./linux-helpers.ts";
 import { checkRegion, checkUnmodifiedContext, rangeValue } from "./memory-access.ts";
 import { checkNicHelper } from "./nic.ts";
@@ -25,15 +26,6 @@ import {
 } from "./value.ts";
 import type { Walk } from "./walk.ts";
 
-const GPL = new Set([
-  "GPL",
-  "GPL v2",
-  "GPL and additional rights",
-  "Dual BSD/GPL",
-  "Dual MIT/GPL",
-  "Dual MPL/GPL",
-]);
-
 /** What checking the arguments found, for later arguments and for the result. */
 type Found = { map: MapDef | null; ref: number; callback: Value | null; key: number | null };
 
@@ -46,7 +38,7 @@ export function stepHelper(w: Walk, id: number): void {
     w.reject("unknown-helper", `program of this type cannot use helper bpf_${helper.name}#${helper.id}`);
   }
   checkNicHelper(w, helper);
-  if (helper.gplOnly && !GPL.has(w.program.license)) {
+  if (helper.gplOnly && !isGplCompatible(w.program.license)) {
     w.reject("license", "cannot call GPL-restricted function from non-GPL compatible program");
   }
   if (w.state.lock && !helper.underLock) {
@@ -58,21 +50,14 @@ export function stepHelper(w: Walk, id: number): void {
   });
   checkMapFits(w, helper, found);
 
-  if (helper.name === "tail_call" && w.state.refs.length > 0) {
-    w.reject("reference-leak", "tail_call would lead to reference leak");
-  }
-  if (found.ref !== 0) releaseReference(w, found.ref);
+  if (helper.name === "tail_call") w.checkNoReference("tail_call");
+  if (found.ref !== 0) w.releaseReference(found.ref);
   if (found.callback) {
     enterCallback(w, helper, found.callback, found.map);
   }
   if (helper.movesPacket) forgetPackets(w);
   forgetCallerSaved(w);
   w.frame.regs[0] = resultOf(w, helper, found);
-}
-
-function releaseReference(w: Walk, ref: number): void {
-  w.state.refs = w.state.refs.filter((r) => r.id !== ref);
-  w.rewrite((v) => (v.ref === ref ? invalidated(w) : v));
 }
 
 /** Maps that have an element for every index below their size: a known key cannot miss. */

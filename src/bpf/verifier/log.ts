@@ -4,7 +4,7 @@
  * pays one null test an instruction. Bounded: a run of a million instructions must not fill the memory.
  */
 
-import { formatFrame, formatState } from "./format.ts";
+import { formatFrame, formatReferences, formatState } from "./format.ts";
 import type { LineTable } from "./line-table.ts";
 import { disassembleInsn } from "./log-insn.ts";
 import type { Slot } from "./stack-slot.ts";
@@ -87,7 +87,7 @@ export class LogBook {
         if (slot !== this.#beforeStack[i]) slots.push(i);
       });
       const changed = formatFrame(frame, regs, slots);
-      if (changed) line = `${line.padEnd(37)} ; ${changed}`;
+      if (changed) line = `${line.padEnd(37)} ; ${changed}${formatReferences(w.state)}`;
       this.add(line);
       return;
     }

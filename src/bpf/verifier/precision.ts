@@ -74,8 +74,11 @@ export function markSlotPrecise(w: Walk, frame: number, slot: number): void {
   follow(w, w.state, trace, 1);
 }
 
-/** `state` turned out equal to `proved`: what had to be exact behind that one must be exact on this path too. */
-export function inheritPrecision(w: Walk, proved: State, state: State): void {
+/**
+ * `state` turned out equal to `proved`: what had to be exact behind that one must be exact on this path too.
+ * @returns was any of it not known on this path?
+ */
+export function inheritPrecision(w: Walk, proved: State, state: State): boolean {
   const trace = new Trace(state.depth);
   for (let f = 0; f < proved.marks.length; f++) {
     trace.grow(f);
@@ -84,13 +87,14 @@ export function inheritPrecision(w: Walk, proved: State, state: State): void {
     trace.slots[f]![0] = marks.preciseSlots[0];
     trace.slots[f]![1] = marks.preciseSlots[1];
   }
-  if (!trace.isEmpty()) follow(w, state, trace, 0);
+  return !trace.isEmpty() && follow(w, state, trace, 0);
 }
 
 /** @param skip steps at the end of the path that have not changed anything yet */
-function follow(w: Walk, start: State, trace: Trace, skip: number): void {
+function follow(w: Walk, start: State, trace: Trace, skip: number): boolean {
+  let isNew = false;
   let last = skip;
-  let later = w.insn;
+  let later = start.insn;
   for (let state: State | null = start; state !== null; ) {
     const { history, links } = state;
     for (let i = history.length - 1 - last; i >= 0; i--) {
@@ -99,15 +103,18 @@ function follow(w: Walk, start: State, trace: Trace, skip: number): void {
       if (linked) spread(trace, linked);
       undo(w, trace, step, later);
       if (linked) spread(trace, linked);
-      if (trace.isEmpty()) return;
+      if (trace.isEmpty()) return isNew;
       later = stepInsn(step);
     }
     last = 0;
     state = state.parent;
-    if (state === null) return;
+    if (state === null) return isNew;
     settleAt(state, trace);
-    if (trace.isEmpty()) return;
+    // What is left was not marked here before.
+    if (trace.isEmpty()) return isNew;
+    isNew = true;
   }
+  return isNew;
 }
 
 /** Marks a checkpoint; what is no scalar there, or was marked before, needs no tracing further back. */

@@ -1,6 +1,8 @@
 /** What is wrong with a program as a whole, before any path: its size, its maps, its type's privileges. */
+import { isAbsentKfunc, kfuncById } from "../helpers/kfuncs.ts";
 import type { Instruction } from "../isa.ts";
 import type { Program } from "../program.ts";
+import { isGplCompatible } from "./license.ts";
 import { reject } from "./rules.ts";
 import { INSN_LIMIT, type VerifyOptions } from "./walk.ts";
 
@@ -27,6 +29,7 @@ export function checkPrograms(
     }
   }
   slots.forEach((insn, at) => {
+    if (insn?.kind === "call" && insn.target === "kfunc") checkKfunc(program, insn.id, at, options);
     if (insn?.kind !== "wide") return;
     const isMap = insn.pseudo === "map" || insn.pseudo === "map_idx";
     const isValue = insn.pseudo === "map_value" || insn.pseudo === "map_idx_value";
@@ -43,4 +46,24 @@ export function checkPrograms(
       reject("bad-map", `invalid access to map value pointer, value_size=${map.valueBytes} off=${off}`, at);
     }
   });
+}
+
+function checkKfunc(program: Program, id: number, at: number, options: VerifyOptions): void {
+  if (options.unprivileged) {
+    reject(
+      "unprivileged",
+      "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN",
+      at,
+    );
+  }
+  if (!isGplCompatible(program.license)) {
+    reject("license", "cannot call kernel function from non-GPL compatible program", at);
+  }
+  if (!kfuncById(id) && !isAbsentKfunc(id)) {
+    reject(
+      "unknown-kfunc",
+      `kernel function btf_id ${id} is not known: the number is one kernel's, and only an object says the name`,
+      at,
+    );
+  }
 }

@@ -25,7 +25,7 @@ import type { Walk } from "./walk.ts";
 export type Comparison = "proved" | "within" | "exact";
 
 /** Identity numbers of the old state and the ones they stand for now. */
-class Identities {
+export class Identities {
   readonly old: number[] = [];
   readonly now: number[] = [];
   #fresh = 0x4000_0000;
@@ -89,6 +89,8 @@ function valueSafe(
 ): boolean {
   if (old === now && old.id === 0 && old.ref === 0) return true;
   if (comparison === "exact") {
+    // A drained iterator yields nothing more, whatever it has yielded.
+    if (old.kind === "iter_drained") return now.kind === old.kind && ids.match(old.ref, now.ref);
     return sameExceptIds(old, now) && ids.match(old.id, now.id) && ids.match(old.ref, now.ref);
   }
   if (old.kind === "uninit") return true;
@@ -114,6 +116,10 @@ function valueSafe(
       if (!isPacketKind(now.kind) || old.off !== now.off) return false;
       if (old.range < 0 || now.range < 0 ? old.range !== now.range : old.range > now.range) return false;
       return scalarIncludes(old.scalar, now.scalar) && (old.id === 0 || ids.match(old.id, now.id));
+    case "iter_active":
+    case "iter_drained":
+      // How many rounds led here is of no matter.
+      return ids.match(old.ref, now.ref);
     case "stack":
       return old.off === now.off && old.frame === now.frame && scalarEquals(old.scalar, now.scalar);
     default:
@@ -164,7 +170,8 @@ function slotSafe(
     if (type === BYTE.misc && current === BYTE.zero) continue;
     if (type !== current) return false;
   }
-  if (byteType(old, 0) !== BYTE.spill) return true;
+  const first = byteType(old, 0);
+  if (first !== BYTE.spill && first !== BYTE.iter) return true;
   return valueSafe(old.spilled, now.spilled, precise, comparison, ids);
 }
 

@@ -107,6 +107,14 @@ export const RULES = {
     title: "there is no such helper for this program type",
     hint: "Check the helper's number and the list of helpers of this hook.",
   },
+  "unknown-kfunc": {
+    title: "there is no such kernel function",
+    hint: "Declare it extern ... __ksym with its exact name; call a weak one only where bpf_ksym_exists says it is there.",
+  },
+  iterator: {
+    title: "an open-coded iterator is not used as it must be",
+    hint: "Keep it in 8 aligned stack bytes of its own: new, then next until NULL, then destroy, and no other access.",
+  },
   "helper-argument": {
     title: "a helper gets an argument of the wrong type",
     hint: "Pass what the prototype asks for; check pointers for NULL and do not change ctx or map pointers.",
@@ -129,7 +137,7 @@ export const RULES = {
   },
   "reference-leak": {
     title: "a reference is acquired but not released on every path",
-    hint: "Release it (for example bpf_sk_release) before each return.",
+    hint: "Release it (bpf_sk_release, bpf_iter_num_destroy) before each return.",
   },
   "bad-call": {
     title: "a function is called in a way that is not allowed",

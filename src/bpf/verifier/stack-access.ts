@@ -140,6 +140,11 @@ function rejectUninitialised(w: Walk, off: number, at: number, size: number): ne
   w.reject("uninitialised-stack", `invalid read from stack off ${off}+${at} size ${size}`);
 }
 
+/** An iterator's bytes are its functions' own. */
+function rejectIterator(w: Walk, where: string): never {
+  w.reject("iterator", `invalid read from stack ${where}`);
+}
+
 /** Bytes that are no whole register: all zero reads as 0, anything else as unknown. */
 function readBytes(w: Walk, span: StackSpan, min: number, length: number, size: number): Value {
   let zeros = 0;
@@ -149,6 +154,7 @@ function readBytes(w: Walk, span: StackSpan, min: number, length: number, size: 
     const type = byteType(slot, byteInSlot(at));
     markSlotRead(w.state, span.frame.index, index);
     if (type === BYTE.zero) zeros++;
+    else if (type === BYTE.iter) rejectIterator(w, `off ${min}+${at - min} size ${size}`);
     else if (type === BYTE.invalid && w.unprivileged) rejectUninitialised(w, min, at - min, size);
   }
   return zeros === length ? ZERO_VALUE : UNKNOWN_VALUE;
@@ -291,13 +297,13 @@ export function helperStackAccess(
     const type = byteType(slot, byte);
     if (!raw) {
       markSlotRead(w.state, span.frame.index, index);
-      if (
-        w.unprivileged &&
-        (type === BYTE.invalid || (type === BYTE.spill && slot.spilled.kind !== "scalar"))
-      ) {
+      const isSecret =
+        w.unprivileged && (type === BYTE.invalid || (type === BYTE.spill && slot.spilled.kind !== "scalar"));
+      if (isSecret || type === BYTE.iter) {
         const where = span.fixed
           ? `off ${span.min}+${at - span.min} size ${size}`
           : `var_off ${formatTnum(v.scalar.tnum)}+${at - span.min} size ${size}`;
+        if (!isSecret) rejectIterator(w, `R${reg} ${where}`);
         w.reject("uninitialised-stack", `invalid read from stack R${reg} ${where}`);
       }
     }

@@ -7,13 +7,13 @@ import { isConstant } from "./scalar.ts";
 import { UNINIT, type Value } from "./value.ts";
 
 /** Characters as the kernel prints them. */
-export const BYTE = { invalid: 0, spill: 1, misc: 2, zero: 3 } as const;
+export const BYTE = { invalid: 0, spill: 1, misc: 2, zero: 3, iter: 4 } as const;
 export type ByteType = (typeof BYTE)[keyof typeof BYTE];
-export const BYTE_LETTERS = "?rm0";
+export const BYTE_LETTERS = "?rm0i";
 
 export type Slot = {
   readonly bytes: number;
-  /** The register spilled here; UNINIT where no byte is `spill`. */
+  /** The register spilled here, or the iterator; UNINIT where no byte is `spill` or `iter`. */
   readonly spilled: Value;
 };
 
@@ -27,6 +27,7 @@ export const SLOT_INVALID = filled(BYTE.invalid);
 export const SLOT_MISC = filled(BYTE.misc);
 export const SLOT_ZERO = filled(BYTE.zero);
 const ALL_SPILL = Math.imul(0x1111_1111, BYTE.spill);
+const ALL_ITER = Math.imul(0x1111_1111, BYTE.iter);
 
 export function byteType(slot: Slot, index: number): ByteType {
   return ((slot.bytes >>> (index * 4)) & 0xf) as ByteType;
@@ -36,14 +37,25 @@ export function spillSlot(value: Value): Slot {
   return { bytes: ALL_SPILL, spilled: value };
 }
 
+/** All eight bytes are the iterator's. */
+export function iteratorSlot(iterator: Value): Slot {
+  return { bytes: ALL_ITER, spilled: iterator };
+}
+
 /** A spill of the low `size` bytes: the bytes above keep what they held, as far as one still knows it. */
 export function partialSpill(before: Slot, value: Value, size: number): Slot {
   let bytes = before.bytes;
   for (let i = 0; i < SLOT_BYTES; i++) {
     if (i < size) bytes = setByte(bytes, i, BYTE.spill);
-    else if (((bytes >>> (i * 4)) & 0xf) === BYTE.spill) bytes = setByte(bytes, i, BYTE.misc);
+    else if (isOwned(bytes, i)) bytes = setByte(bytes, i, BYTE.misc);
   }
   return { bytes, spilled: value };
+}
+
+/** Part of something that a write to its neighbour destroys. */
+function isOwned(bytes: number, index: number): boolean {
+  const type = (bytes >>> (index * 4)) & 0xf;
+  return type === BYTE.spill || type === BYTE.iter;
 }
 
 function setByte(bytes: number, index: number, type: ByteType): number {
@@ -55,10 +67,8 @@ export function overwritten(before: Slot, from: number, size: number, type: Byte
   if (size === SLOT_BYTES)
     return type === BYTE.misc ? SLOT_MISC : type === BYTE.zero ? SLOT_ZERO : SLOT_INVALID;
   let { bytes } = before;
-  if (holdsSpill(before)) {
-    for (let i = 0; i < SLOT_BYTES; i++) {
-      if (((bytes >>> (i * 4)) & 0xf) === BYTE.spill) bytes = setByte(bytes, i, BYTE.misc);
-    }
+  if (isOwned(bytes, 0)) {
+    for (let i = 0; i < SLOT_BYTES; i++) if (isOwned(bytes, i)) bytes = setByte(bytes, i, BYTE.misc);
   }
   for (let i = from; i < from + size; i++) bytes = setByte(bytes, i, type);
   if (bytes === SLOT_MISC.bytes) return SLOT_MISC;

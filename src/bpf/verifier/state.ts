@@ -7,7 +7,9 @@
  * (`read`) and which scalars had to be exactly as they were (`preciseRegs`, `preciseSlots`). Pruning
  * needs both. Slot sets are pairs of int32: slot n is bit n & 31 of word n >> 5.
  */
+
 import { REGISTER_COUNT, STACK_BYTES } from "../isa.ts";
+import type { Loop } from "./back-edges.ts";
 import { SLOT_BYTES, SLOT_INVALID, type Slot } from "./stack-slot.ts";
 import { UNINIT, type Value } from "./value.ts";
 
@@ -116,8 +118,8 @@ export class State {
   parent: State | null = null;
   /** Paths from here not yet walked to their end. */
   branches = 0;
-  /** Head of a loop that came round through here: marks may lack what lies behind that head. */
-  incomplete: State | null = null;
+  /** The loop that came round through here (back-edges.ts). */
+  loop: Loop | null = null;
   marks: Marks[] = [];
   /** Steps since the parent: instruction | slot << 20 | frame << 26 | stack access << 29. */
   history: number[] = [];
@@ -184,15 +186,21 @@ export function stepFrame(step: number): number {
   return (step >>> 26) & 0x7;
 }
 
-/** The slot's content is needed: says so to every checkpoint since it was last written. */
-export function markSlotRead(state: State, frame: number, slot: number): void {
+/**
+ * The slot's content is needed: says so to every checkpoint since it was last written.
+ * @returns did any not know?
+ */
+export function markSlotRead(state: State, frame: number, slot: number): boolean {
+  let isNew = false;
   let child: State = state;
   for (let at = state.parent; at !== null; at = at.parent) {
     const written = child.marks[frame]?.written;
-    if (written === undefined || hasSlot(written, slot)) return;
+    if (written === undefined || hasSlot(written, slot)) return isNew;
     const marks = at.marks[frame];
-    if (!marks || hasSlot(marks.read, slot)) return;
+    if (!marks || hasSlot(marks.read, slot)) return isNew;
     addSlot(marks.read, slot);
+    isNew = true;
     child = at;
   }
+  return isNew;
 }

@@ -23,6 +23,8 @@ export const KIND_NAMES = {
   tcp_sock: "tcp_sock",
   mem: "mem",
   func: "func",
+  iter_active: "iter_num",
+  iter_drained: "iter_num",
 } as const;
 export type Kind = keyof typeof KIND_NAMES;
 
@@ -36,7 +38,7 @@ export type Value = {
   readonly orNull: boolean;
   /** The number itself, or a pointer's variable offset. */
   readonly scalar: Scalar;
-  /** Pointers: fixed offset in bytes. Scalars with `linked`: distance to the id's base. */
+  /** Pointers: fixed offset in bytes. Scalars with `linked`: distance to the id's base. Iterators: rounds walked. */
   readonly off: number;
   /**
    * Values with one id know of each other. Scalars: the same number. Packets: the same variable offset.

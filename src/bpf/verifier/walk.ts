@@ -5,6 +5,7 @@
 import { FRAME_POINTER, type Instruction } from "../isa.ts";
 import type { MapDef, Program } from "../program.ts";
 import type { Shape } from "./control-flow.ts";
+import { invalidated } from "./forget.ts";
 import type { LogBook } from "./log.ts";
 import { Rejection, type RuleId } from "./rules.ts";
 import { type Frame, type LinkedSet, State } from "./state.ts";
@@ -149,6 +150,20 @@ export class Walk {
   noteStep(step: number): void {
     const { history } = this.state;
     if (history.length > 0) history[history.length - 1] = step;
+  }
+
+  /** The reference is given back: what points to its object points to nothing. */
+  releaseReference(ref: number): void {
+    this.state.refs = this.state.refs.filter((r) => r.id !== ref);
+    this.rewrite((v) => (v.ref === ref ? invalidated(this) : v));
+  }
+
+  /** @param ending what ends the program here */
+  checkNoReference(ending: string): void {
+    const { refs } = this.state;
+    if (refs.length === 0) return;
+    const each = refs.map(({ id, insn }) => `Unreleased reference id=${id} alloc_insn=${insn}\n`);
+    this.reject("reference-leak", `${each.join("")}${ending} would lead to reference leak`);
   }
 
   leaks(value: Value): boolean {

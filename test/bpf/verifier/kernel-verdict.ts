@@ -1,4 +1,7 @@
 /** The real kernel's verdict on a Program, through the oracle: accepted or not, log and load time. */
+import { readFileSync } from "node:fs";
+import { decode, encode } from "../../../src/bpf/codec.ts";
+import { isAbsentKfunc, KFUNCS, kfuncById } from "../../../src/bpf/helpers/kfuncs.ts";
 import { MAP_TYPES, type Program } from "../../../src/bpf/program.ts";
 import { linuxOracle } from "../../oracle/linux-oracle.ts";
 
@@ -40,8 +43,68 @@ export function mapLines(program: Program): string[] {
 
 export function verifyLine(program: Program, level: number): string {
   const [type, attach] = TYPES[program.type];
-  return `verify ${level} ${type} ${attach} ${hex(program.bytecode)}`;
+  return `verify ${level} ${type} ${attach} ${hex(forThisKernel(program.bytecode))}`;
 }
+
+/** libbpf's number for a call of a weak function that is not there (POISON_CALL_KFUNC_BASE). */
+const POISON_CALL = 2_002_000_000;
+
+/** Calls of kernel functions by the running kernel's numbers instead of ours. */
+export function forThisKernel(bytecode: Uint8Array): Uint8Array {
+  const decoded = decode(bytecode);
+  if (!decoded.ok) return bytecode;
+  return encode(
+    decoded.slots.map((insn) => {
+      if (insn?.kind !== "call" || insn.target !== "kfunc") return insn;
+      const name = kfuncById(insn.id)?.name;
+      if (name) return { kind: "call", target: "kfunc", id: kernelNumber(name) };
+      return isAbsentKfunc(insn.id) ? { kind: "call", target: "helper", id: POISON_CALL } : insn;
+    }),
+  );
+}
+
+let kernelNumbers: ReadonlyMap<string, number> | null = null;
+
+function kernelNumber(name: string): number {
+  kernelNumbers ??= readKernelNumbers();
+  return kernelNumbers.get(name) ?? 0;
+}
+
+/** BTF ids of our kernel functions, walked from the 12 bytes a type begins with (<linux/btf.h>). */
+function readKernelNumbers(): Map<string, number> {
+  const btf = readFileSync("/sys/kernel/btf/vmlinux");
+  const word = (at: number) => btf.readUInt32LE(at);
+  const types = word(4) + word(8);
+  const strings = word(4) + word(16);
+  const wanted = new Map(KFUNCS.map(({ name }) => [name as string, 0]));
+  const FUNC = 12;
+  let id = 1;
+  for (let at = types; at < types + word(12); id++) {
+    const info = word(at + 4);
+    const kind = (info >>> 24) & 0x1f;
+    if (kind === FUNC) {
+      const from = strings + word(at);
+      const name = btf.toString("latin1", from, btf.indexOf(0, from));
+      if (wanted.has(name)) wanted.set(name, id);
+    }
+    at += 12 + (BYTES_BEHIND[kind]?.(info & 0xffff) ?? 0);
+  }
+  return wanted;
+}
+
+/** What follows a type, by its kind. */
+const BYTES_BEHIND: Readonly<Record<number, (count: number) => number>> = {
+  1: () => 4, // int
+  3: () => 12, // array
+  4: (count) => 12 * count, // struct
+  5: (count) => 12 * count, // union
+  6: (count) => 8 * count, // enum
+  13: (count) => 8 * count, // func_proto
+  14: () => 4, // var
+  15: (count) => 12 * count, // datasec
+  17: () => 4, // decl_tag
+  19: (count) => 12 * count, // enum64
+};
 
 /** One process for all programs. @throws where there is no oracle */
 export function kernelVerdicts(programs: readonly Program[], level = 1): KernelVerdict[] {
