@@ -84,6 +84,12 @@ enum hot_stat {
 	STAT_MC_MALFORMED = 29,
 	STAT_MC_UNKNOWN_STREAM = 30, /* TCP bytes whose command could not be told: all entries dropped */
 	STAT_MC_UNSUPPORTED = 31,
+	STAT_MC_TCP_GET = 40, /* 40..45: the share of the sk_skb pair, in the counts above too */
+	STAT_MC_TCP_HIT = 41,
+	STAT_MC_TCP_MISS = 42,
+	STAT_MC_TCP_WRITE = 43,
+	STAT_MC_TCP_FRAMED = 44,
+	STAT_MC_TCP_UNFRAMED = 45,
 	STAT_VALUE_LOG2 = 48, /* 11 buckets of served value sizes: 0, 1, 2-3, 4-7 … 512-1000 */
 	STAT_COUNT = 64,
 };

@@ -11,7 +11,17 @@ import type { MapDef, Program, ProgramObject } from "../../bpf/program.ts";
 import { type FillRace, HotTier } from "./hot-tier.ts";
 import { HOT_ENTRY_BYTES } from "./layout.ts";
 
-const SHARED_MAPS: readonly string[] = ["hot_map", "hot_config", "stats", "run_info", "http_date"];
+const SHARED_MAPS: readonly string[] = [
+  "hot_map",
+  "hot_config",
+  "stats",
+  "run_info",
+  "http_date",
+  // What writes leave behind for fills, whichever memcached program saw them.
+  "mc_expiry",
+  "mc_written",
+  "mc_control",
+];
 const HOT_MAP = "hot_map";
 
 /** One slot of a program array, as a user names it: MAP[INDEX]=PROGRAM. */

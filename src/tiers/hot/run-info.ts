@@ -79,6 +79,12 @@ export const STATS = [
   { index: 29, name: "MC_MALFORMED" },
   { index: 30, name: "MC_UNKNOWN_STREAM" },
   { index: 31, name: "MC_UNSUPPORTED" },
+  { index: 40, name: "MC_TCP_GET" },
+  { index: 41, name: "MC_TCP_HIT" },
+  { index: 42, name: "MC_TCP_MISS" },
+  { index: 43, name: "MC_TCP_WRITE" },
+  { index: 44, name: "MC_TCP_FRAMED" },
+  { index: 45, name: "MC_TCP_UNFRAMED" },
 ] as const;
 export type StatName = (typeof STATS)[number]["name"];
 /** First of the buckets of served value sizes: 0, 1, 2-3, 4-7 … 512-1000. */
