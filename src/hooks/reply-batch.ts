@@ -4,8 +4,6 @@
  */
 const SLAB_BYTES = 65_536;
 const BATCH_BYTES = 16_384;
-/** No reply is longer: a fixed head and a value of at most 1,000 bytes. */
-const REPLY_MAX = 2_048;
 
 export class ReplyBatch {
   #slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
@@ -22,7 +20,7 @@ export class ReplyBatch {
   }
 
   append(source: Uint8Array, from: number, to: number): void {
-    if (this.#end + REPLY_MAX > SLAB_BYTES) this.#renew();
+    if (this.#end + to - from > SLAB_BYTES) this.#renew();
     this.#slab.set(source.subarray(from, to), this.#end);
     this.#end += to - from;
   }

@@ -1,14 +1,12 @@
 /**
  * One TCP connection at the hook. Bytes arrive here first. Messages the program answers are answered here;
- * from the first one that passes, the bytes go untouched to Node's HTTP server, which is given the socket
- * only then. Order is kept by a look at the last response: while a request of this connection is in
- * userspace, all that follow it go there too.
+ * the bytes of the others go untouched to the server above. Order is kept by asking it: while it works on
+ * something of this connection, all that follows goes there too.
  *
  * Bytes lie in the shared read buffer until the callback returns: what outlives it is copied. Two bounds on
  * memory: an unfinished head is held only until the parser gives it up (4 KiB), and reading stops while the
  * reader of our answers does not keep up.
  */
-import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { CROSSING_INDEX } from "../tiers/crossing.ts";
 import { readIntoShared, sharedReadBuffer } from "./raw-reads.ts";
@@ -23,10 +21,8 @@ export type ConnectionHost = {
   readonly splitTimeoutMs: number;
   /** Index in CROSSINGS by the program's reason code. */
   readonly crossingOfReason: Uint8Array;
-  /** Hands the socket to the HTTP server. */
-  adopt(socket: Socket): void;
-  /** The connection whose bytes the HTTP server is reading right now. */
-  current: StreamConnection | null;
+  /** Bytes arrived. */
+  received(bytes: number): void;
   /** A chunk has arrived: the clock of its answers starts. */
   chunkStarts(): void;
   /** Answers of the batch were computed; called before they are written. */
@@ -38,7 +34,21 @@ export type ConnectionHost = {
   closed(connection: StreamConnection): void;
 };
 
-type DataListener = (chunk: Buffer) => void;
+/** The server above the hook, as one of its connections. */
+export interface Upper {
+  /** It works on something of this connection: an answer from the hook would overtake its own. */
+  readonly busy: boolean;
+  /** It does not want to read now, for reasons of its own. */
+  readonly paused: boolean;
+  /** May it keep views of bytes beyond the call? Of bodies it always may. */
+  readonly keepsViews: boolean;
+  /** A message is handed up; `why` is an index in CROSSINGS. */
+  crossed(why: number): void;
+  /** Bytes that passed. */
+  receive(bytes: Buffer): void;
+  /** The client has sent its last byte; `release` hands up what is held. */
+  end(release: () => void): void;
+}
 
 export class StreamConnection {
   readonly socket: Socket;
@@ -47,10 +57,7 @@ export class StreamConnection {
   readonly #host: ConnectionHost;
   /** Do bytes come in the shared buffer? Else in 'data' events, in buffers of their own. */
   readonly #shared: boolean;
-  /** The latest response userspace works on for this connection: those before it are done when it is. */
-  #lastResponse: ServerResponse | null = null;
-  /** Why each request handed up crossed, for the ones whose 'request' event has not come yet. */
-  readonly #notes: number[] = [];
+  readonly #upper: Upper;
   /** Bytes of a message that is not complete, or that wait for the reader. */
   #held: Buffer | null = null;
   /** How many of the held bytes userspace has already; they stay, so that the message's end can be told. */
@@ -61,7 +68,6 @@ export class StreamConnection {
   /** Userspace for life; index in CROSSINGS, or -1. */
   #pinned = -1;
   #stalled = false;
-  #httpData: DataListener | null = null;
   /** For the host's sweep: bytes since the last one, any bytes ever, idle since when. */
   touched = false;
   everTouched = false;
@@ -69,7 +75,12 @@ export class StreamConnection {
 
   readonly #onData = (chunk: Buffer): void => this.#receive(chunk, chunk.length);
 
-  constructor(host: ConnectionHost, socket: Socket, handle: number) {
+  constructor(
+    host: ConnectionHost,
+    socket: Socket,
+    handle: number,
+    upper: (connection: StreamConnection) => Upper,
+  ) {
     this.#host = host;
     this.socket = socket;
     this.handle = handle;
@@ -77,7 +88,8 @@ export class StreamConnection {
     this.#shared = readIntoShared(socket, (bytes) => this.#receive(sharedReadBuffer, bytes));
     if (this.#shared) socket.resume();
     else socket.on("data", this.#onData);
-    socket.on("end", () => this.#end());
+    this.#upper = upper(this);
+    socket.on("end", () => this.#upper.end(() => this.#release()));
     socket.on("drain", () => this.#drained());
     socket.on("error", ignore);
     socket.on("close", () => {
@@ -87,20 +99,22 @@ export class StreamConnection {
     });
   }
 
-  /** Has the HTTP server been given the socket? */
-  get attached(): boolean {
-    return this.#httpData !== null;
-  }
-
   /** Nothing is under way: no request in userspace, none half here. */
   get idle(): boolean {
-    return this.#held === null && this.#bodyLeft === 0 && !this.#busy();
+    return this.#held === null && this.#bodyLeft === 0 && !this.#upper.busy;
   }
 
-  /** The HTTP server emitted a request of this connection: why did it cross? Index in CROSSINGS. */
-  takeNote(response: ServerResponse): number {
-    this.#lastResponse = response;
-    return this.#notes.shift() ?? (this.#pinned >= 0 ? this.#pinned : UNSUPPORTED);
+  /** Why all of it goes to userspace for life, as an index in CROSSINGS; -1: it does not. */
+  get pinned(): number {
+    return this.#pinned;
+  }
+
+  /** Runs `listen`, which puts a 'data' listener on the socket, as if none of ours were there. */
+  aside(listen: () => void): void {
+    const { socket } = this;
+    if (!this.#shared) socket.removeListener("data", this.#onData);
+    listen();
+    if (!this.#shared) socket.on("data", this.#onData);
   }
 
   /** No program any more: what is held, and all that comes, goes to userspace. */
@@ -111,18 +125,10 @@ export class StreamConnection {
     this.#held = null;
   }
 
-  #busy(): boolean {
-    if (this.#notes.length > 0) return true;
-    const last = this.#lastResponse;
-    if (last === null) return false;
-    if (!last.writableFinished) return true;
-    this.#lastResponse = null;
-    return false;
-  }
-
   #receive(chunk: Buffer, length: number): void {
     this.touched = true;
     this.everTouched = true;
+    this.#host.received(length);
     if (this.#held !== null) this.#receiveMore(chunk, length);
     else if (this.#pinned >= 0) this.#pass(chunk, 0, length, true);
     else {
@@ -151,16 +157,16 @@ export class StreamConnection {
     const { programs, replies } = host;
     let at = 0;
     let passFrom = released > 0 ? released : -1;
-    /** Does what passes hold a body? The HTTP server keeps views of those. */
-    let withBody = false;
+    /** May the server keep views of what passes? */
+    let isKept = this.#upper.keepsViews;
     let hits = 0;
     if (this.#bodyLeft > 0) {
       at = Math.min(this.#bodyLeft, end);
       this.#bodyLeft -= at;
       passFrom = 0;
-      withBody = true;
+      isKept = true;
     }
-    let mayAnswer = passFrom < 0 && !this.#busy() && !this.socket.writableEnded;
+    let mayAnswer = passFrom < 0 && !this.#upper.busy && !this.socket.writableEnded;
     while (at < end) {
       const length = programs.frame(chunk, at, end, this.identity);
       if (length <= 0 || programs.fault !== null) {
@@ -169,7 +175,7 @@ export class StreamConnection {
           this.#pin(programs.reason);
         }
         if (passFrom < 0) passFrom = at;
-        withBody = true;
+        isKept = true;
         at = end;
         break;
       }
@@ -193,14 +199,14 @@ export class StreamConnection {
         mayAnswer = false;
         if (programs.fault !== null) {
           passFrom = at;
-          withBody = true;
+          isKept = true;
           at = end;
           break;
         }
         why = host.crossingOfReason[programs.reason] ?? UNSUPPORTED;
-      }
-      this.#notes.push(why);
-      if (!bodyless) withBody = true;
+      } else programs.watch(Math.min(length, here));
+      this.#upper.crossed(why);
+      if (!bodyless) isKept = true;
       if (passFrom < 0) passFrom = at;
       if (length > here) {
         this.#bodyLeft = length - here;
@@ -220,7 +226,7 @@ export class StreamConnection {
       }
     }
     if (programs.fault !== null) host.faulted();
-    if (passFrom >= 0 && passFrom < at) this.#pass(chunk, passFrom, at, withBody);
+    if (passFrom >= 0 && passFrom < at) this.#pass(chunk, passFrom, at, isKept);
   }
 
   /** @returns false when the reader does not keep up; reading is paused then */
@@ -245,8 +251,7 @@ export class StreamConnection {
       if (this.#pinned >= 0) this.#pass(held, 0, held.length, false);
       else this.#process(held, held.length, 0);
     }
-    // The HTTP server may have paused the socket for reasons of its own.
-    if (!this.#stalled && (this.socket as { _paused?: boolean })._paused !== true) this.socket.resume();
+    if (!this.#stalled && !this.#upper.paused) this.socket.resume();
   }
 
   #splitTimeout(): void {
@@ -268,43 +273,10 @@ export class StreamConnection {
     this.#pass(held, from, held.length, false);
   }
 
-  #end(): void {
-    const wasAttached = this.attached;
-    this.#release();
-    if (wasAttached) return;
-    if (!this.attached) {
-      this.socket.end();
-      return;
-    }
-    // Attached while 'end' was being told: the server's listener came too late to be called.
-    const listeners = this.socket.listeners("end");
-    listeners[listeners.length - 1]?.call(this.socket);
-  }
-
-  /** Hands bytes to the HTTP server; `copy`: it may keep views of them. */
+  /** Hands bytes up; `copy`: views of them may be kept. */
   #pass(chunk: Buffer, from: number, to: number, copy: boolean): void {
-    if (this.#httpData === null) this.#attach();
     const view = from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to);
-    const host = this.#host;
-    const before = host.current;
-    host.current = this;
-    this.#httpData?.(copy && this.#shared ? Buffer.from(view) : view);
-    host.current = before;
-  }
-
-  /**
-   * Node's HTTP server reads the socket's handle directly until someone else listens for 'data'. Taking its
-   * own listener off and, where bytes come that way, ours on again makes it let go, and leaves us its
-   * listener to call.
-   */
-  #attach(): void {
-    const { socket } = this;
-    if (!this.#shared) socket.removeListener("data", this.#onData);
-    this.#host.adopt(socket);
-    const listener = socket.listeners("data").at(-1) as DataListener | undefined;
-    if (listener) socket.removeListener("data", listener);
-    if (!this.#shared) socket.on("data", this.#onData);
-    this.#httpData = listener ?? ignore;
+    this.#upper.receive(copy && this.#shared ? Buffer.from(view) : view);
   }
 
   #pin(reason: number): void {

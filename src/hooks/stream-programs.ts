@@ -17,10 +17,10 @@ import { RUN_INFO_WORD } from "../tiers/hot/run-info.ts";
 import { HttpDate } from "./http-date.ts";
 import { AF_INET, type SocketIdentity } from "./socket-key.ts";
 
-/** Bytes of a message a program gets to see: no head it frames is longer (http_kv.h, HEAD_MAX). */
+/** Bytes of a message a program gets to see: no head or line it frames is longer (http_kv.h, HEAD_MAX). */
 export const VISIBLE_BYTES = 4_104;
-/** The longest reply: its head and a value of HOT_VALUE_MAX bytes. */
-const REPLY_ROOM = 2_048;
+/** The longest reply: memcached_skb.h's of many items. */
+const REPLY_ROOM = 8_192;
 
 /** Byte offsets in struct __sk_buff (bpf/context.ts). */
 const SKB = {
@@ -32,6 +32,9 @@ const SKB = {
   remotePort: 132,
   localPort: 136,
 } as const;
+
+/** What we tell programs of the connection, where they have this map (memcached_skb.h): `ordered` u32. */
+const STREAM_MAP = "mc_stream";
 
 /** What became of a message. */
 export const FATE = { pass: 0, reply: 1, drop: 2 } as const;
@@ -50,6 +53,8 @@ export class StreamPrograms {
   readonly #rt: Runtime;
   readonly #sockets: SocketMap | null;
   readonly #runInfo: number;
+  /** Address of struct mc_stream, for programs that want to see every message; else 0. */
+  readonly #stream: number;
   readonly #hot: HotTier;
   /** Whose connection the context struct describes. */
   #identity: SocketIdentity | null = null;
@@ -75,6 +80,7 @@ export class StreamPrograms {
     const sockets = object.maps.find((map) => map.type === "sockhash");
     this.#sockets = sockets ? (machine.map(sockets.name, object) as SocketMap | null) : null;
     this.#runInfo = addressOf(machine, "run_info");
+    this.#stream = addressOf(machine, STREAM_MAP, object);
     this.date = new HttpDate(this.#rt.memory, addressOf(machine, "http_date"));
   }
 
@@ -134,6 +140,18 @@ export class StreamPrograms {
     return action === SK_ACTION.drop ? FATE.drop : FATE.pass;
   }
 
+  /**
+   * Shows the verdict a message that cannot be answered here, for it would overtake what userspace works on;
+   * programs that need not know are not asked.
+   */
+  watch(bytes: number): void {
+    const ordered = this.#stream >> 2;
+    if (ordered === 0) return;
+    this.#rt.memory.words[ordered] = 1;
+    this.judge(bytes, -1);
+    this.#rt.memory.words[ordered] = 0;
+  }
+
   /** Why the last run decided as it did; 0 from programs that do not say. */
   get reason(): number {
     return this.#runInfo === 0 ? 0 : this.#rt.memory.words[(this.#runInfo >> 2) + RUN_INFO_WORD.reason]!;
@@ -169,7 +187,7 @@ export class StreamPrograms {
   }
 }
 
-function addressOf(machine: HotMachine, name: string): number {
-  const map = machine.map(name);
+function addressOf(machine: HotMachine, name: string, object?: ProgramObject): number {
+  const map = machine.map(name, object);
   return map === null ? 0 : (map as ArrayLike).baseAddress;
 }
