@@ -14,7 +14,7 @@ import { makeMap } from "./maps/create.ts";
 import { mapProblem } from "./maps/define.ts";
 import type { BpfMap } from "./maps/map.ts";
 import { u32 } from "./maps/prog-array.ts";
-import { OutOfMemory } from "./memory.ts";
+import { LayoutMismatch, OutOfMemory } from "./memory.ts";
 import { PacketBuffer, type PacketBufferOptions } from "./packet-buffer.ts";
 import type { MapDef, Program, ProgramObject, ProgramType } from "./program.ts";
 import { Runtime, type RuntimeOptions } from "./runtime.ts";
@@ -28,6 +28,8 @@ export type LoadOptions = {
   readonly engine?: EngineName;
   /** Default: true. False is `--no-verify`: the program then runs with every access checked. */
   readonly verify?: boolean;
+  /** Another kernel of this process has verified this very program over these very maps: not done again. */
+  readonly proved?: boolean;
   /** Check every access at run time; default: only when not verified. */
   readonly checked?: boolean;
   /** Should compiled code count instructions for the cost model? Default: true. */
@@ -82,19 +84,23 @@ export class Kernel {
     return this.#maps.values();
   }
 
-  /** The map of this definition, made on first sight: programs of one object share it. */
-  createMap(def: MapDef): BpfMap {
+  /**
+   * The map of this definition, made on first sight: programs of one object share it.
+   * @param own in a memory shared with other kernels: of this kernel alone, where else all have it in common
+   */
+  createMap(def: MapDef, own = false): BpfMap {
     const known = this.#maps.get(def);
     if (known) return known;
     const problem = mapProblem(def);
     if (problem) throw new LoadError("BAD_MAP", problem.message);
     try {
-      const map = makeMap(this.rt, def, this.rt.maps.length);
+      const map = makeMap(this.rt, def, this.rt.maps.length, own);
       this.rt.maps.push(map);
       this.#maps.set(def, map);
       return map;
     } catch (error) {
       if (error instanceof OutOfMemory) throw new LoadError("OUT_OF_MEMORY", error.message, "", error);
+      if (error instanceof LayoutMismatch) throw new LoadError("BAD_MAP", error.message, "", error);
       // What V8 says to a typed array or a wasm table that is too long.
       if (!(error instanceof RangeError)) throw error;
       throw new LoadError(
@@ -127,7 +133,7 @@ export class Kernel {
       );
     }
     const verified = options.verify ?? true;
-    if (verified) {
+    if (verified && options.proved !== true) {
       const verdict = verify(program, { target: options.target ?? "linux" });
       if (!verdict.accepted) {
         // The log costs time that only a refused program should pay.

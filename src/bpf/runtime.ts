@@ -1,13 +1,15 @@
 /**
  * What a running program and its helpers reach: memory, maps, clock, the packet at hand, where to redirect
  * it. One Runtime a kernel, reused by every run: nothing is allocated between a run's start and its end.
- * Runs never nest and never overlap, so that all emulated CPUs share one stack.
+ * Runs of a kernel never nest and never overlap, so that all its emulated CPUs share one stack. Kernels of
+ * several threads may lie in one memory: each then is one CPU of the same machine, with a stack of its own.
  */
 import type { TailTarget } from "./executable.ts";
 import { MAX_FRAMES, STACK_BYTES } from "./isa.ts";
 import type { BpfMap } from "./maps/map.ts";
 import { LinearMemory } from "./memory.ts";
 import type { ProgramType } from "./program.ts";
+import { SpinLocks } from "./spin-lock.ts";
 
 /** Words the machine keeps in linear memory, where compiled code reaches them: offsets from `stateAddress`. */
 export const STATE = {
@@ -17,11 +19,32 @@ export const STATE = {
   cpu: 4,
   /** u32: instructions executed in this run, as compiled code writes them down when a function is left. */
   instructions: 8,
+  /** u32: address of the bpf_spin_lock the program or its control plane holds or is about to, 0 for none. */
+  heldLock: 12,
+  /** u32: the same of a map's own lock. */
+  heldMapLock: 16,
+  /** Always 0 (spin-lock.ts). */
+  pillow: 20,
 } as const;
 const STATE_BYTES = 64;
+/** Its name in a shared memory's directory: who buries a CPU looks there. */
+export const STATE_NAME = "machine state";
+
+/** One of several threads over one machine. */
+export type SharedMachine = {
+  /** Made by createSharedMemory(). */
+  readonly memory: WebAssembly.Memory;
+  /**
+   * Which CPU this thread is. `cpus` and above: one that runs no programs, but lays out maps and reads them.
+   */
+  readonly cpu: number;
+  /** Locks that keep nobody out: for the test that shows what they are for. */
+  readonly brokenLocks?: boolean;
+};
 
 export type RuntimeOptions = {
   readonly cpus?: number;
+  readonly shared?: SharedMachine;
   readonly limitBytes?: number;
   /** Monotonic nanoseconds. */
   readonly clockNs?: () => bigint;
@@ -69,9 +92,8 @@ export class Runtime {
   /** Between begin() and end(): freed map elements must stay readable. */
   running = false;
 
-  /** Address of the bpf_spin_lock the program holds, 0 for none. */
-  heldLock = 0;
-
+  /** null: nobody else runs over this memory, and a lock is never contended. */
+  readonly locks: SpinLocks | null;
   /** bpf_redirect: interface; sk_redirect_*: socket handle. 0 when the program asked for none. */
   redirectTarget = 0;
   redirectFlags = 0;
@@ -81,17 +103,27 @@ export class Runtime {
   readonly #reclaimers: Reclaimer[] = [];
 
   constructor(options: RuntimeOptions = {}) {
-    this.memory = new LinearMemory(options.limitBytes);
+    const shared = options.shared ?? null;
+    this.memory = new LinearMemory(options.limitBytes, shared);
     this.cpus = options.cpus ?? 1;
     this.clockNs = options.clockNs ?? monotonicNs;
     this.random = options.random ?? (() => Math.floor(Math.random() * 2 ** 32));
     this.trace = options.onTrace ?? (() => {});
     this.tailTable = new WebAssembly.Table({ element: "anyfunc", initial: 0 });
-    this.stateAddress = this.memory.alloc(STATE_BYTES, STATE_BYTES, "machine state");
+    this.stateAddress = this.memory.alloc(STATE_BYTES, STATE_BYTES, STATE_NAME);
     const stackBytes = MAX_FRAMES * STACK_BYTES;
     // One unused frame above: a stray offset from r10 must not hit what is allocated next.
     this.stackBottom = this.memory.alloc(stackBytes + STACK_BYTES, STACK_BYTES, "program stack");
     this.stackTop = this.stackBottom + stackBytes;
+    this.locks =
+      shared && !shared.brokenLocks
+        ? new SpinLocks(this.memory, shared.cpu, this.stateAddress + STATE.pillow)
+        : null;
+    if (shared) {
+      // What a dead predecessor left.
+      this.memory.words.fill(0, this.stateAddress >> 2, (this.stateAddress + STATE_BYTES) >> 2);
+      if (shared.cpu < this.cpus) this.cpu = shared.cpu;
+    }
   }
 
   get cpu(): number {
@@ -128,10 +160,36 @@ export class Runtime {
     if (this.#reclaimers.length > 0) this.#reclaimAll();
   }
 
-  /** A run that faulted never unlocks. */
+  /** Address of the bpf_spin_lock the program holds, 0 for none. */
+  get heldLock(): number {
+    return this.memory.words[(this.stateAddress + STATE.heldLock) >> 2]! >>> 0;
+  }
+
+  /** bpf_spin_lock, and userspace's way to the same locks. @throws ProgramFault when it cannot be had */
+  lock(address: number): void {
+    const note = this.stateAddress + STATE.heldLock;
+    if (this.locks !== null) this.locks.take(address, note);
+    else {
+      this.memory.words[address >> 2] = 1;
+      this.memory.words[note >> 2] = address;
+    }
+  }
+
+  unlock(address: number): void {
+    const note = this.stateAddress + STATE.heldLock;
+    if (this.locks !== null) this.locks.release(address, note);
+    else {
+      this.memory.words[address >> 2] = 0;
+      this.memory.words[note >> 2] = 0;
+    }
+  }
+
+  /** A run that faulted never unlocks. It may have faulted waiting for a lock that is another's. */
   dropLock(): void {
-    if (this.heldLock !== 0) this.memory.view.setUint32(this.heldLock, 0, true);
-    this.heldLock = 0;
+    const lock = this.heldLock;
+    if (lock === 0) return;
+    if (this.locks === null || this.locks.isHeldBy(lock, this.locks.mark - 1)) this.unlock(lock);
+    else this.memory.words[(this.stateAddress + STATE.heldLock) >> 2] = 0;
   }
 
   reclaimLater(map: Reclaimer): void {

@@ -11,6 +11,7 @@ import { bindKfunc } from "./helpers/number-iterator.ts";
 import { type HelperRow, helperById, parameterWires } from "./helpers/signatures.ts";
 import type { InterpretedProgram } from "./interpreter.ts";
 import {
+  type AtomicOp,
   assertNever,
   FRAME_POINTER,
   type Instruction,
@@ -150,7 +151,8 @@ export class Run {
       case "atomic": {
         const address = this.#address(insn.dst, insn.off);
         this.#guard.write(address, insn.bytes, slot);
-        this.#atomic(insn, address);
+        if (this.#rt.memory.isShared) this.#sharedAtomic(insn, address, slot);
+        else this.#atomic(insn, address);
         return;
       }
       case "packet":
@@ -218,6 +220,33 @@ export class Run {
       else view.setUint8(address, low & 0xff);
     }
     this.onWrite?.(address, bytes);
+  }
+
+  /** Other threads run over the same memory: the operation is the host's. */
+  #sharedAtomic(insn: Extract<Instruction, { kind: "atomic" }>, address: number, slot: number): void {
+    const { registers } = this;
+    const { bytes, op } = insn;
+    if (address % bytes !== 0) {
+      throw new ProgramFault(
+        "memory",
+        `insn ${slot}: atomic of ${bytes} bytes at 0x${address.toString(16)} is not aligned, which a shared memory demands`,
+        slot,
+      );
+    }
+    const { buffer } = this.#rt.memory.memory;
+    const operand = BigInt.asUintN(bytes * 8, registers[insn.src]!);
+    const expected = BigInt.asUintN(bytes * 8, registers[0]!);
+    const old =
+      bytes === 8
+        ? HOST_ATOMICS[op](
+            new BigUint64Array(buffer, address, 1) as never,
+            operand as never,
+            expected as never,
+          )
+        : HOST_ATOMICS[op](new Uint32Array(buffer, address, 1), Number(operand), Number(expected));
+    this.onWrite?.(address, bytes);
+    if (op === "cmpxchg") registers[0] = BigInt(old);
+    else if (insn.fetch) registers[insn.src] = BigInt(old);
   }
 
   /** One thread runs programs, so reading and writing in turn is atomic. */
@@ -389,3 +418,15 @@ export class Run {
     this.#pc = loop.entry;
   }
 }
+
+/** Each returns what the cell held before. The same code serves 64-bit cells. */
+const HOST_ATOMICS: Readonly<
+  Record<AtomicOp, (cell: Uint32Array, operand: number, expected: number) => number>
+> = {
+  add: (cell, operand) => Atomics.add(cell, 0, operand),
+  or: (cell, operand) => Atomics.or(cell, 0, operand),
+  and: (cell, operand) => Atomics.and(cell, 0, operand),
+  xor: (cell, operand) => Atomics.xor(cell, 0, operand),
+  xchg: (cell, operand) => Atomics.exchange(cell, 0, operand),
+  cmpxchg: (cell, operand, expected) => Atomics.compareExchange(cell, 0, expected, operand),
+};

@@ -189,5 +189,8 @@ export class StreamPrograms {
 
 function addressOf(machine: HotMachine, name: string, object?: ProgramObject): number {
   const map = machine.map(name, object);
-  return map === null ? 0 : (map as ArrayLike).baseAddress;
+  if (map === null) return 0;
+  // Of a per-CPU map, the value of the CPU that runs here.
+  const { baseAddress, cpuStrideBytes } = map as ArrayLike;
+  return baseAddress + machine.kernel.rt.cpu * cpuStrideBytes;
 }

@@ -10,10 +10,10 @@ import { type Instruction, MAX_LOOPS, MAX_TAIL_CALLS, STACK_BYTES } from "../isa
 import { ArrayMap } from "../maps/array.ts";
 import { type BpfMap, ERRNO } from "../maps/map.ts";
 import { ProgArrayMap } from "../maps/prog-array.ts";
+import { SPINS } from "../spin-lock.ts";
 import { type FunctionCode, LOCAL, localOf } from "./function-code.ts";
 import { helperType } from "./imports.ts";
 import type { Known, Registers } from "./known.ts";
-import { IS_SHARED } from "./memory-access.ts";
 
 /** Index of FUNCTION_TYPE in every module's type section; of the tail table among its tables. */
 export const FUNCTION_TYPE_INDEX = 0;
@@ -69,7 +69,8 @@ function emitChecked(c: FunctionCode, index: number, slot: number): void {
 }
 
 function emitHelper(c: FunctionCode, row: HelperRow, map: BpfMap | null): void {
-  if (row.cost === "lock" && !IS_SHARED) {
+  if (row.cost === "lock") {
+    if (c.input.rt.locks !== null) emitLock(c, row.name, c.input.rt.locks.mark);
     c.op("i64.const", 0n).set(0);
     return;
   }
@@ -123,6 +124,23 @@ function emitIteratorNext(c: FunctionCode): void {
   c.op("local.get", LOCAL.address).op("i64.const", 0n).op("i64.store", 0);
   c.op("i64.const", 0n).set(0);
   c.op("end");
+}
+
+/** As SpinLocks has it (spin-lock.ts), which is also asked when spinning does not help. */
+function emitLock(c: FunctionCode, name: HelperRow["name"], mark: number): void {
+  if (name === "spin_unlock") {
+    c.low(1).op("i32.const", 0).op("i32.atomic.store", 0);
+    c.storeState("heldLock", () => c.op("i32.const", 0));
+    return;
+  }
+  c.storeState("heldLock", () => c.low(1));
+  c.op("i32.const", SPINS).op("local.set", LOCAL.word);
+  c.op("loop");
+  c.low(1).op("i32.const", 0).op("i32.const", mark).op("i32.atomic.rmw.cmpxchg", 0).op("if");
+  c.op("local.get", LOCAL.word).op("i32.const", 1).op("i32.sub").op("local.tee", LOCAL.word);
+  c.op("br_if", 1);
+  c.low(1).op("call", c.imports.contended());
+  c.op("end").op("end");
 }
 
 /** r0 = index < max ? base + index * stride : 0, on this CPU's values. */

@@ -107,7 +107,7 @@ export function emitModule(input: CompileInput, options: JitOptions = {}): Compi
   const wasm = encodeModule({
     types,
     functionImports,
-    memory: { min: 1, max: MAX_PAGES },
+    memory: { min: 1, max: MAX_PAGES, shared: input.rt.memory.isShared },
     table: true,
     functions,
     exports: [

@@ -153,6 +153,14 @@ export class Imports {
     );
   }
 
+  /** (lock): takes a lock that spinning did not get. */
+  contended(): number {
+    const { rt } = this.#input;
+    return this.#add("contended", { params: ["i32"], results: [] }, (lock: number) =>
+      rt.locks?.wait(lock >>> 0),
+    );
+  }
+
   /** (faultCode, slot): throws. */
   fault(): number {
     return this.#add("fault", { params: ["i32", "i32"], results: [] }, (code: number, slot: number) => {

@@ -1,15 +1,12 @@
 /**
- * Loads, stores, atomics and the deprecated packet loads (RFC 9669 §5). One thread runs programs and the
- * memory is not shared, so an atomic is a load, an operation and a store, and a spin lock is nothing: a
- * shared-memory mode would change `emitAtomic` and `IS_SHARED` and no other place.
+ * Loads, stores, atomics and the deprecated packet loads (RFC 9669 §5). Where one thread runs programs and the
+ * memory is its own, an atomic is a load, an operation and a store. In a memory that several threads share
+ * it is WebAssembly's own, sequentially consistent, which traps unless it is naturally aligned.
  */
 import type { AtomicOp, Bytes, Instruction } from "../isa.ts";
 import { swapWord } from "./arithmetic.ts";
 import { type FunctionCode, LOCAL } from "./function-code.ts";
-import type { MemoryOp, PlainOp } from "./wasm.ts";
-
-/** Do several threads run programs over one memory? */
-export const IS_SHARED = false;
+import type { Atomic32Op, Atomic64Op, MemoryOp, PlainOp } from "./wasm.ts";
 
 const LOAD: Readonly<Record<"zero" | "sign", Readonly<Record<Bytes, MemoryOp>>>> = {
   zero: { 1: "i64.load8_u", 2: "i64.load16_u", 4: "i64.load32_u", 8: "i64.load" },
@@ -26,6 +23,14 @@ const ATOMIC: Readonly<Record<Exclude<AtomicOp, "xchg" | "cmpxchg">, PlainOp>> =
   or: "i64.or",
   and: "i64.and",
   xor: "i64.xor",
+};
+const SHARED_ATOMIC: Readonly<Record<AtomicOp, { readonly 4: Atomic32Op; readonly 8: Atomic64Op }>> = {
+  add: { 4: "i32.atomic.rmw.add", 8: "i64.atomic.rmw.add" },
+  or: { 4: "i32.atomic.rmw.or", 8: "i64.atomic.rmw.or" },
+  and: { 4: "i32.atomic.rmw.and", 8: "i64.atomic.rmw.and" },
+  xor: { 4: "i32.atomic.rmw.xor", 8: "i64.atomic.rmw.xor" },
+  xchg: { 4: "i32.atomic.rmw.xchg", 8: "i64.atomic.rmw.xchg" },
+  cmpxchg: { 4: "i32.atomic.rmw.cmpxchg", 8: "i64.atomic.rmw.cmpxchg" },
 };
 
 export function emitLoad(c: FunctionCode, insn: Extract<Instruction, { kind: "load" }>, slot: number): void {
@@ -51,6 +56,10 @@ export function emitAtomic(
 ): void {
   const { op, fetch, bytes, dst, src, off } = insn;
   const offset = c.address(dst, off, bytes, "write", slot);
+  if (c.input.rt.memory.isShared) {
+    emitSharedAtomic(c, insn, offset);
+    return;
+  }
   c.op("local.tee", LOCAL.address).op(LOAD.zero[bytes], offset).op("local.set", LOCAL.wide);
   const old = (): FunctionCode => c.op("local.get", LOCAL.wide);
   const at = (): FunctionCode => c.op("local.get", LOCAL.address);
@@ -67,6 +76,26 @@ export function emitAtomic(
   else old().get(src).op(ATOMIC[op]);
   c.op(STORE[bytes], offset);
   if (fetch) old().set(src);
+}
+
+/** The address lies on the stack. cmpxchg compares with, and loads into, r0. */
+function emitSharedAtomic(
+  c: FunctionCode,
+  { op, fetch, bytes, src }: Extract<Instruction, { kind: "atomic" }>,
+  offset: number,
+): void {
+  const old = op === "cmpxchg" ? 0 : fetch ? src : null;
+  if (bytes === 8) {
+    if (op === "cmpxchg") c.get(0);
+    c.get(src).op(SHARED_ATOMIC[op][8], offset);
+    if (old === null) c.op("local.set", LOCAL.wide);
+    else c.set(old);
+    return;
+  }
+  if (op === "cmpxchg") c.low(0);
+  c.low(src).op(SHARED_ATOMIC[op][4], offset);
+  if (old === null) c.op("local.set", LOCAL.word);
+  else c.setLow(old);
 }
 
 /** RFC 9669 §5.5 and Linux: network order; past the packet's end the function returns 0. */

@@ -8,7 +8,17 @@ export const VALUE_TYPES = { i32: 0x7f, i64: 0x7e } as const;
 export type ValueType = keyof typeof VALUE_TYPES;
 
 /** What follows an opcode byte. Blocks have no type of their own: `empty`. */
-type OperandKind = "none" | "index" | "memarg" | "i32" | "i64" | "empty" | "labels" | "indirect";
+type OperandKind =
+  | "none"
+  | "index"
+  | "memarg"
+  | "atomic32"
+  | "atomic64"
+  | "i32"
+  | "i64"
+  | "empty"
+  | "labels"
+  | "indirect";
 
 export const WASM_OPS = {
   unreachable: { code: 0x00, operand: "none" },
@@ -103,6 +113,20 @@ export const WASM_OPS = {
   "i64.extend16_s": { code: 0xc3, operand: "none" },
   "i64.extend32_s": { code: 0xc4, operand: "none" },
   "ref.is_null": { code: 0xd1, operand: "none" },
+  // Threads: the code stands behind a prefix byte, the access traps unless it is naturally aligned.
+  "i32.atomic.store": { code: 0x17, operand: "atomic32" },
+  "i32.atomic.rmw.add": { code: 0x1e, operand: "atomic32" },
+  "i64.atomic.rmw.add": { code: 0x1f, operand: "atomic64" },
+  "i32.atomic.rmw.and": { code: 0x2c, operand: "atomic32" },
+  "i64.atomic.rmw.and": { code: 0x2d, operand: "atomic64" },
+  "i32.atomic.rmw.or": { code: 0x33, operand: "atomic32" },
+  "i64.atomic.rmw.or": { code: 0x34, operand: "atomic64" },
+  "i32.atomic.rmw.xor": { code: 0x3a, operand: "atomic32" },
+  "i64.atomic.rmw.xor": { code: 0x3b, operand: "atomic64" },
+  "i32.atomic.rmw.xchg": { code: 0x41, operand: "atomic32" },
+  "i64.atomic.rmw.xchg": { code: 0x42, operand: "atomic64" },
+  "i32.atomic.rmw.cmpxchg": { code: 0x48, operand: "atomic32" },
+  "i64.atomic.rmw.cmpxchg": { code: 0x49, operand: "atomic64" },
 } as const satisfies Record<string, { code: number; operand: OperandKind }>;
 
 export type WasmOp = keyof typeof WASM_OPS;
@@ -111,11 +135,15 @@ type OpsWith<K extends OperandKind> = {
 }[WasmOp];
 export type PlainOp = OpsWith<"none">;
 export type MemoryOp = OpsWith<"memarg">;
+export type Atomic32Op = OpsWith<"atomic32">;
+export type Atomic64Op = OpsWith<"atomic64">;
 type Operands = {
   none: [];
   empty: [];
   index: [index: number];
   memarg: [offset: number];
+  atomic32: [offset: number];
+  atomic64: [offset: number];
   i32: [value: number];
   i64: [value: bigint];
   labels: [labels: readonly number[], otherwise: number];
@@ -123,6 +151,9 @@ type Operands = {
 };
 
 const EMPTY_BLOCK = 0x40;
+const ATOMIC_PREFIX = 0xfe;
+/** log2 of the bytes: what validation wants an atomic's alignment to be. */
+const NATURAL_ALIGNMENT = { atomic32: 2, atomic64: 3 } as const;
 
 /** Grows a list of bytes in the format's encodings. */
 export class ByteWriter {
@@ -189,6 +220,7 @@ export class ByteWriter {
 export class Code extends ByteWriter {
   op<N extends WasmOp>(name: N, ...operands: Operands[(typeof WASM_OPS)[N]["operand"]]): this {
     const { code, operand } = WASM_OPS[name];
+    if (operand === "atomic32" || operand === "atomic64") this.byte(ATOMIC_PREFIX);
     this.byte(code);
     const values = operands as unknown as readonly [never, never];
     switch (operand) {
@@ -200,6 +232,9 @@ export class Code extends ByteWriter {
         return this.u32(values[0]);
       case "memarg": // the alignment is a hint, and 0 promises nothing
         return this.u32(0).u32(values[0]);
+      case "atomic32":
+      case "atomic64":
+        return this.u32(NATURAL_ALIGNMENT[operand]).u32(values[0]);
       case "i32":
         return this.s32(values[0]);
       case "i64":
@@ -223,7 +258,7 @@ export type WasmModule = {
   /** Their indices come first in the function index space. */
   readonly functionImports: readonly { readonly name: string; readonly type: number }[];
   /** Imported as `env.memory`; pages. */
-  readonly memory: { readonly min: number; readonly max: number };
+  readonly memory: { readonly min: number; readonly max: number; readonly shared?: boolean };
   /** Import `env.table` of functions as table 0? */
   readonly table: boolean;
   readonly functions: readonly FunctionBody[];
@@ -234,7 +269,7 @@ const SECTION = { type: 1, import: 2, function: 3, export: 7, code: 10 } as cons
 const EXTERNAL = { func: 0x00, table: 0x01, memory: 0x02 } as const;
 const FUNCREF = 0x70;
 const FUNCTION_FORM = 0x60;
-const LIMITS = { min: 0x00, minMax: 0x01 } as const;
+const LIMITS = { min: 0x00, minMax: 0x01, sharedMinMax: 0x03 } as const;
 const MAGIC_AND_VERSION = [0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00];
 
 export function encodeModule(module: WasmModule): Uint8Array<ArrayBuffer> {
@@ -255,8 +290,9 @@ export function encodeModule(module: WasmModule): Uint8Array<ArrayBuffer> {
     for (const { name, type } of module.functionImports) {
       s.name("env").name(name).byte(EXTERNAL.func).u32(type);
     }
-    const { min, max } = module.memory;
-    s.name("env").name("memory").byte(EXTERNAL.memory).byte(LIMITS.minMax).u32(min).u32(max);
+    const { min, max, shared } = module.memory;
+    const limits = shared === true ? LIMITS.sharedMinMax : LIMITS.minMax;
+    s.name("env").name("memory").byte(EXTERNAL.memory).byte(limits).u32(min).u32(max);
     if (module.table) s.name("env").name("table").byte(EXTERNAL.table).byte(FUNCREF).byte(LIMITS.min).u32(0);
   });
   section(SECTION.function, (s) => s.vector(module.functions, (f) => s.u32(f.type)));

@@ -8,6 +8,8 @@ import { roundUp8 } from "./define.ts";
 import { type ArrayLike, ERRNO, UPDATE, updateKind, type ValueArea } from "./map.ts";
 import { copyValue, readValue } from "./value.ts";
 
+const BPF_F_LOCK = BigInt(UPDATE.lock);
+
 export class ArrayMap implements ArrayLike {
   readonly def: MapDef;
   readonly id: number;
@@ -19,7 +21,8 @@ export class ArrayMap implements ArrayLike {
   readonly #rt: Runtime;
   readonly #cpus: number;
 
-  constructor(rt: Runtime, def: MapDef, id: number) {
+  /** @param own in a shared memory: this kernel's alone, not everyone's */
+  constructor(rt: Runtime, def: MapDef, id: number, own = false) {
     this.#rt = rt;
     this.def = def;
     this.id = id;
@@ -28,14 +31,20 @@ export class ArrayMap implements ArrayLike {
     const perCpu = this.strideBytes * def.maxEntries;
     this.cpuStrideBytes = def.type === "percpu_array" ? perCpu : 0;
     this.memoryBytes = perCpu * this.#cpus;
-    this.baseAddress = rt.memory.alloc(this.memoryBytes, 64, `map '${def.name}' (${def.maxEntries} entries)`);
+    const what = `map '${def.name}' (${def.maxEntries} entries)`;
+    const fill = (at: number): void => {
+      if (def.initialValue) rt.memory.bytes.set(def.initialValue.subarray(0, def.valueBytes), at);
+    };
+    if (own) {
+      this.baseAddress = rt.memory.alloc(this.memoryBytes, 64, what);
+      fill(this.baseAddress);
+    } else this.baseAddress = rt.memory.allocShared(this.memoryBytes, 64, what, fill);
     this.values = {
       base: this.baseAddress,
       strideBytes: this.strideBytes,
       valueBytes: def.valueBytes,
       count: def.maxEntries * this.#cpus,
     };
-    if (def.initialValue) rt.memory.bytes.set(def.initialValue.subarray(0, def.valueBytes), this.baseAddress);
   }
 
   get size(): number {
@@ -51,8 +60,8 @@ export class ArrayMap implements ArrayLike {
     const index = this.#rt.memory.view.getUint32(keyPtr >>> 0, true);
     const errno = this.#refuse(index, flags);
     if (errno !== 0) return errno;
-    const { memory } = this.#rt;
-    copyValue(memory, this.def, this.#address(index, this.#rt.cpu), memory.bytes, valuePtr >>> 0);
+    const { bytes } = this.#rt.memory;
+    this.#write(this.#address(index, this.#rt.cpu), bytes, valuePtr >>> 0, flags);
     return 0;
   }
 
@@ -80,7 +89,7 @@ export class ArrayMap implements ArrayLike {
     const errno = this.#refuse(index, flags);
     if (errno !== 0) return errno;
     for (let cpu = 0; cpu < this.#cpus; cpu++) {
-      copyValue(this.#rt.memory, this.def, this.#address(index, cpu), value, cpu * this.strideBytes);
+      this.#write(this.#address(index, cpu), value, cpu * this.strideBytes, flags);
     }
     return 0;
   }
@@ -99,6 +108,18 @@ export class ArrayMap implements ArrayLike {
 
   #address(index: number, cpu: number): number {
     return this.baseAddress + cpu * this.cpuStrideBytes + index * this.strideBytes;
+  }
+
+  #write(at: number, source: Uint8Array, from: number, flags: bigint): void {
+    const { memory, locks } = this.#rt;
+    const lock = this.def.spinLockOffset;
+    if (locks === null || lock === undefined || (flags & BPF_F_LOCK) === 0n) {
+      copyValue(memory, this.def, at, source, from);
+      return;
+    }
+    this.#rt.lock(at + lock);
+    copyValue(memory, this.def, at, source, from);
+    this.#rt.unlock(at + lock);
   }
 
   #refuse(index: number, flags: bigint): number {

@@ -7,20 +7,20 @@ import type { BpfMap } from "./map.ts";
 import { ProgArrayMap } from "./prog-array.ts";
 import { SockHash, SockMap } from "./sockets.ts";
 
-type Make = (rt: Runtime, def: MapDef, id: number) => BpfMap;
+type Make = (rt: Runtime, def: MapDef, id: number, own: boolean) => BpfMap;
 
 const MAKERS: Readonly<Record<MapTypeName, Make>> = {
-  array: (rt, def, id) => new ArrayMap(rt, def, id),
-  percpu_array: (rt, def, id) => new ArrayMap(rt, def, id),
-  hash: (rt, def, id) => new HashMap(rt, def, id),
-  lru_hash: (rt, def, id) => new HashMap(rt, def, id),
-  percpu_hash: (rt, def, id) => new HashMap(rt, def, id),
+  array: (rt, def, id, own) => new ArrayMap(rt, def, id, own),
+  percpu_array: (rt, def, id, own) => new ArrayMap(rt, def, id, own),
+  hash: (rt, def, id, own) => new HashMap(rt, def, id, own),
+  lru_hash: (rt, def, id, own) => new HashMap(rt, def, id, own),
+  percpu_hash: (rt, def, id, own) => new HashMap(rt, def, id, own),
   prog_array: (rt, def, id) => new ProgArrayMap(rt, def, id),
   sockmap: (_rt, def, id) => new SockMap(def, id),
   sockhash: (rt, def, id) => new SockHash(rt, def, id),
 };
 
 /** @throws OutOfMemory; the definition is one mapProblem() has nothing against */
-export function makeMap(rt: Runtime, def: MapDef, id: number): BpfMap {
-  return MAKERS[def.type](rt, def, id);
+export function makeMap(rt: Runtime, def: MapDef, id: number, own = false): BpfMap {
+  return MAKERS[def.type](rt, def, id, own);
 }

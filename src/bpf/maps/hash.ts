@@ -1,13 +1,14 @@
 /**
  * HASH, LRU_HASH and PERCPU_HASH over one element table. As in Linux, updating a key of a plain or LRU
  * hash puts a new element in the old one's place, so that a pointer to the old value keeps reading the old
- * bytes; per-CPU values, and updates under BPF_F_LOCK, are overwritten where they are.
+ * bytes; per-CPU values, and updates under BPF_F_LOCK, are overwritten where they are. Each operation holds the
+ * table's lock, which is nothing unless other kernels share the memory.
  */
 import type { MapDef } from "../program.ts";
 import type { Runtime } from "../runtime.ts";
 import { roundUp8 } from "./define.ts";
 import { ElementTable } from "./element-table.ts";
-import { LruList } from "./lru-list.ts";
+import type { LruList } from "./lru-list.ts";
 import { type BpfMap, ERRNO, UPDATE, updateKind, type ValueArea } from "./map.ts";
 import { copyValue, readValue } from "./value.ts";
 
@@ -23,20 +24,20 @@ export class HashMap implements BpfMap {
   /** From one CPU's value to the next; of a plain hash, from a value to the end of its element. */
   readonly #valueStride: number;
 
-  constructor(rt: Runtime, def: MapDef, id: number) {
+  constructor(rt: Runtime, def: MapDef, id: number, own = false) {
     this.#rt = rt;
     this.def = def;
     this.id = id;
     this.#cpus = def.type === "percpu_hash" ? rt.cpus : 1;
     this.#valueStride = roundUp8(def.valueBytes);
-    this.#table = new ElementTable(
-      rt,
-      `map '${def.name}' (${def.maxEntries} entries)`,
-      def.keyBytes,
-      this.#valueStride * this.#cpus,
-      def.maxEntries,
-    );
-    this.#lru = def.type === "lru_hash" ? new LruList(this.#table.capacity) : null;
+    this.#table = new ElementTable(rt, `map '${def.name}' (${def.maxEntries} entries)`, {
+      keyBytes: def.keyBytes,
+      valueSpanBytes: this.#valueStride * this.#cpus,
+      maxEntries: def.maxEntries,
+      lru: def.type === "lru_hash",
+      own,
+    });
+    this.#lru = this.#table.lru;
     this.memoryBytes = this.#table.memoryBytes;
     this.values = {
       base: this.#table.base + this.#table.keySpanBytes,
@@ -54,44 +55,83 @@ export class HashMap implements BpfMap {
   lookup(keyPtr: number): number {
     const at = keyPtr >>> 0;
     const table = this.#table;
-    const element = table.find(at, table.hash(at));
+    const hash = table.hash(at);
+    table.enter();
+    const element = table.find(at, hash);
+    if (element >= 0 && this.#lru) this.#lru.touch(element);
+    table.leave();
     if (element < 0) return 0;
-    if (this.#lru) this.#lru.touch(element);
     return table.valueAddress(element) + (this.#cpus === 1 ? 0 : this.#rt.cpu * this.#valueStride);
   }
 
   update(keyPtr: number, valuePtr: number, flags: bigint): number {
-    return this.#update(keyPtr >>> 0, this.#rt.memory.bytes, valuePtr >>> 0, flags, false);
+    this.#table.enter();
+    try {
+      return this.#update(keyPtr >>> 0, this.#rt.memory.bytes, valuePtr >>> 0, flags, false);
+    } finally {
+      this.#table.leave();
+    }
   }
 
   delete(keyPtr: number): number {
-    return this.#remove(keyPtr >>> 0);
+    this.#table.enter();
+    const errno = this.#remove(keyPtr >>> 0);
+    this.#table.leave();
+    return errno;
   }
 
   get(key: Uint8Array): Uint8Array | null {
     if (key.length !== this.def.keyBytes) return null;
+    this.#table.enter();
     const at = this.#table.stage(key);
     const element = this.#table.find(at, this.#table.hash(at));
-    return element < 0 ? null : this.#read(element);
+    const value = element < 0 ? null : this.#read(element);
+    this.#table.leave();
+    return value;
   }
 
   set(key: Uint8Array, value: Uint8Array, flags = 0n): number {
     const bytes = this.def.type === "percpu_hash" ? this.#valueStride * this.#cpus : this.def.valueBytes;
     if (key.length !== this.def.keyBytes || value.length !== bytes) return -ERRNO.EINVAL;
-    return this.#update(this.#table.stage(key), value, 0, flags, true);
+    this.#table.enter();
+    try {
+      return this.#update(this.#table.stage(key), value, 0, flags, true);
+    } finally {
+      this.#table.leave();
+    }
   }
 
   remove(key: Uint8Array): number {
     if (key.length !== this.def.keyBytes) return -ERRNO.EINVAL;
-    return this.#remove(this.#table.stage(key));
+    this.#table.enter();
+    const errno = this.#remove(this.#table.stage(key));
+    this.#table.leave();
+    return errno;
   }
 
   *entries(): Iterable<[Uint8Array, Uint8Array]> {
     for (let element = 0; element < this.#table.capacity; element++) {
-      if (!this.#table.isLive(element)) continue;
-      const at = this.#table.keyAddress(element);
-      yield [this.#rt.memory.bytes.slice(at, at + this.def.keyBytes), this.#read(element)];
+      const entry = this.#entryAt(element);
+      if (entry !== null) yield entry;
     }
+  }
+
+  /** After the death of the CPU that held the lock at this address: is it this map's, and is it whole again? */
+  recover(lock: number): boolean {
+    if (!this.#table.hasLock(lock)) return false;
+    this.#table.repair();
+    return true;
+  }
+
+  #entryAt(element: number): [Uint8Array, Uint8Array] | null {
+    if (!this.#table.isLive(element)) return null;
+    this.#table.enter();
+    const at = this.#table.keyAddress(element);
+    const entry: [Uint8Array, Uint8Array] | null = this.#table.isLive(element)
+      ? [this.#rt.memory.bytes.slice(at, at + this.def.keyBytes), this.#read(element)]
+      : null;
+    this.#table.leave();
+    return entry;
   }
 
   /** @param allCpus `source` holds a value for every CPU (userspace); else just the current one's */
@@ -104,7 +144,11 @@ export class HashMap implements BpfMap {
     if (old >= 0 && update.kind === UPDATE.noExist) return -ERRNO.EEXIST;
     if (old < 0 && update.kind === UPDATE.exist) return -ERRNO.ENOENT;
     if (old >= 0 && (update.locked || this.def.type === "percpu_hash")) {
+      const lock =
+        update.locked && this.#rt.locks !== null ? table.valueAddress(old) + this.def.spinLockOffset! : 0;
+      if (lock !== 0) this.#rt.lock(lock);
       this.#write(old, source, from, allCpus);
+      if (lock !== 0) this.#rt.unlock(lock);
       return 0;
     }
     if (old < 0 && table.count >= this.def.maxEntries && !this.#evict()) return -ERRNO.E2BIG;

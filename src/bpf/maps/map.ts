@@ -73,6 +73,11 @@ export interface BpfMap {
   entries(): Iterable<[key: Uint8Array, value: Uint8Array]>;
   /** Number of live entries (arrays: all). */
   readonly size: number;
+  /**
+   * In a shared memory, of maps with a lock of their own: a CPU that has gone held the lock at this address. Is it
+   * this map's? Then it was made whole again, and the lock may be freed.
+   */
+  recover?(lock: number): boolean;
 }
 
 /** Array-shaped maps: what the JIT needs to inline a look-up. */

@@ -117,7 +117,13 @@ export class SockHash extends SocketMapBase implements SocketMap {
   constructor(rt: Runtime, def: MapDef, id: number) {
     super(def, id);
     this.#rt = rt;
-    this.#table = new ElementTable(rt, `map '${def.name}'`, def.keyBytes, 0, def.maxEntries);
+    // Sockets are of one thread: so is the map, whatever else is shared.
+    this.#table = new ElementTable(rt, `map '${def.name}'`, {
+      keyBytes: def.keyBytes,
+      valueSpanBytes: 0,
+      maxEntries: def.maxEntries,
+      own: true,
+    });
     this.memoryBytes = this.#table.memoryBytes;
     this.#handles = new Float64Array(this.#table.capacity);
   }

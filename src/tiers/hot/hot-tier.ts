@@ -5,13 +5,15 @@
  * unless the generation is the same and no write is under way: however late the cold answer comes, an old
  * value never enters after a write was acknowledged.
  *
- * Programs run to their end on this thread, so userspace needs no lock word here; a program that also
- * fills (tc egress) takes it because real kernels run it in parallel.
+ * Where programs run to their end on this thread alone, userspace needs no lock word here; a program that also
+ * fills (tc egress) takes it because real kernels run it in parallel. Several workers over one map take each
+ * entry's lock, userspace and programs alike.
  */
 import type { ArrayLike } from "../../bpf/maps/map.ts";
 import type { LinearMemory } from "../../bpf/memory.ts";
 import type { Item, Key } from "../cold/store.ts";
 import { fnv1a, HOT_ENTRY, HOT_ENTRY_BYTES, HOT_KEY_MAX, HOT_VALUE_MAX, STATE_VALID } from "./layout.ts";
+import type { SharedEntries } from "./shared-entries.ts";
 
 /** Why a fill did not happen. */
 export const REJECTIONS = [
@@ -38,6 +40,8 @@ export class HotTier {
   readonly #stride: number;
   readonly #clockNs: () => bigint;
   readonly #checksGeneration: boolean;
+  /** null: no other worker. */
+  readonly #shared: SharedEntries | null;
   fills = 0;
   invalidations = 0;
   /** Fills that replaced another live key. */
@@ -51,8 +55,18 @@ export class HotTier {
     untrusted: 0,
   };
 
-  /** @param clockNs the kernel's own clock: what bpf_ktime_get_ns tells programs */
-  constructor(map: ArrayLike, memory: LinearMemory, clockNs: () => bigint, fillRace: FillRace = "safe") {
+  /**
+   * @param clockNs the kernel's own clock: what bpf_ktime_get_ns tells programs
+   * @param shared where other workers use the map too
+   */
+  constructor(
+    map: ArrayLike,
+    memory: LinearMemory,
+    clockNs: () => bigint,
+    fillRace: FillRace = "safe",
+    shared: SharedEntries | null = null,
+  ) {
+    this.#shared = shared;
     if (map.def.valueBytes !== HOT_ENTRY_BYTES) {
       throw new RangeError(
         `map ${map.def.name} has values of ${map.def.valueBytes} bytes; the hot tier's entries have ${HOT_ENTRY_BYTES}`,
@@ -93,9 +107,9 @@ export class HotTier {
 
   /** Fills that noted the slot's generation before are too late; the entry stays. */
   dropFillsUnderWay(slot: number): void {
-    const at = slot + HOT_ENTRY.generation;
-    const { view } = this.#memory;
-    view.setUint32(at, (view.getUint32(at, true) + 1) >>> 0, true);
+    this.#shared?.lock(slot);
+    this.#nextGeneration(slot);
+    this.#shared?.unlock(slot);
   }
 
   /** The key is about to be written: its slot serves nothing and takes no fill until endWrite. */
@@ -116,7 +130,9 @@ export class HotTier {
    * @param nowMs wall clock, the one `item.expiresAtMs` is of
    */
   fill(slot: number, hash: number, generation: number, key: Key, item: Item, nowMs: number): FillResult {
+    this.#shared?.lock(slot);
     const result = this.#fill(slot, hash, generation, key, item, nowMs);
+    this.#shared?.unlock(slot);
     if (result === "stored") this.fills++;
     else this.rejected[result]++;
     return result;
@@ -137,6 +153,24 @@ export class HotTier {
     this.invalidations += this.entries;
   }
 
+  /**
+   * A worker has gone, and its thread runs no more: what it was filling serves nothing, the writes it had under way
+   * are no longer waited for, its locks are free.
+   * @returns entries that were touched
+   */
+  buryWorker(cpu: number): number {
+    const indexOf = (address: number): number => {
+      const index = this.#indexOf(address);
+      return index >= 0 && index < this.entries ? index : -1;
+    };
+    const mend = (slot: number, writers: number): void => {
+      this.#memory.view.setUint32(slot + HOT_ENTRY.writers, writers, true);
+      this.#kill(slot);
+    };
+    const slotAt = (index: number): number => this.#base + index * this.#stride;
+    return this.#shared?.bury(cpu, indexOf, slotAt, mend) ?? 0;
+  }
+
   /** Live entries, by a walk over the map: for scrapes, not for the serving path. */
   countValid(): number {
     const bytes = this.#memory.bytes;
@@ -148,16 +182,34 @@ export class HotTier {
   }
 
   #step(slot: number, writers: number): void {
-    const view = this.#memory.view;
-    view.setUint32(slot + HOT_ENTRY.generation, view.getUint32(slot + HOT_ENTRY.generation, true) + 1, true);
-    if (writers !== 0) {
-      view.setUint32(
-        slot + HOT_ENTRY.writers,
-        view.getUint32(slot + HOT_ENTRY.writers, true) + writers,
-        true,
-      );
+    const shared = this.#shared;
+    const { view } = this.#memory;
+    const at = slot + HOT_ENTRY.writers;
+    if (shared === null) {
+      if (writers !== 0) view.setUint32(at, view.getUint32(at, true) + writers, true);
+      this.#kill(slot);
+      return;
     }
+    shared.lock(slot);
+    if (writers !== 0) view.setUint32(at, shared.count(this.#indexOf(slot), writers), true);
+    this.#kill(slot);
+    shared.unlock(slot);
+  }
+
+  #kill(slot: number): void {
+    const { view } = this.#memory;
+    this.#nextGeneration(slot);
     view.setUint8(slot + HOT_ENTRY.state, view.getUint8(slot + HOT_ENTRY.state) & ~STATE_VALID);
+  }
+
+  #nextGeneration(slot: number): void {
+    const { view } = this.#memory;
+    const at = slot + HOT_ENTRY.generation;
+    view.setUint32(at, (view.getUint32(at, true) + 1) >>> 0, true);
+  }
+
+  #indexOf(slot: number): number {
+    return Math.floor((slot - this.#base) / this.#stride);
   }
 
   #fill(slot: number, hash: number, generation: number, key: Key, item: Item, nowMs: number): FillResult {

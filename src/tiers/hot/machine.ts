@@ -8,8 +8,10 @@ import { Kernel, type LoadedProgram } from "../../bpf/kernel.ts";
 import { LoadError } from "../../bpf/load-error.ts";
 import type { ArrayLike, BpfMap } from "../../bpf/maps/map.ts";
 import type { MapDef, Program, ProgramObject } from "../../bpf/program.ts";
+import type { SharedMachine } from "../../bpf/runtime.ts";
 import { type FillRace, HotTier } from "./hot-tier.ts";
 import { HOT_ENTRY_BYTES } from "./layout.ts";
+import { SharedEntries } from "./shared-entries.ts";
 
 const SHARED_MAPS: readonly string[] = [
   "hot_map",
@@ -23,6 +25,8 @@ const SHARED_MAPS: readonly string[] = [
   "mc_control",
 ];
 const HOT_MAP = "hot_map";
+/** Written by each worker's userspace whenever it likes, so each has its own. */
+const WORKERS_OWN: readonly string[] = ["http_date"];
 
 /** One slot of a program array, as a user names it: MAP[INDEX]=PROGRAM. */
 export type TailCall = { readonly map: string; readonly index: number; readonly program: string };
@@ -32,8 +36,14 @@ export type HotMachineOptions = {
   readonly entries: number;
   readonly engine: EngineName;
   readonly fillRace?: FillRace;
-  /** Monotonic nanoseconds: bpf_ktime_get_ns and the entries' expiry. */
+  /** Monotonic nanoseconds: bpf_ktime_get_ns and the entries' expiry. Of several workers, the same in all. */
   readonly clockNs?: () => bigint;
+  /** One of several workers over one memory, and how many there are. */
+  readonly shared?: SharedMachine & { readonly cpus: number };
+  /** Told to the memcached programs before any runs. */
+  readonly memcachedPort?: number;
+  /** Programs that another machine of this process has verified, as its `proved` lists them. */
+  readonly proved?: readonly string[];
 };
 
 export class HotMachine {
@@ -41,6 +51,8 @@ export class HotMachine {
   readonly hot: HotTier;
   readonly engine: EngineName;
   readonly programs: LoadedProgram[] = [];
+  /** Every verified program, whole: a second of verifying each that other workers need not spend. */
+  readonly proved: Set<string>;
   readonly #entries: number;
   #memcachedPort = 0;
   readonly #shared = new Map<string, MapDef>();
@@ -50,17 +62,23 @@ export class HotMachine {
   constructor(options: HotMachineOptions) {
     this.#entries = options.entries;
     this.engine = options.engine;
-    this.kernel = new Kernel({
-      ...(options.clockNs && { clockNs: options.clockNs }),
-    });
+    this.#memcachedPort = options.memcachedPort ?? 0;
+    this.proved = new Set(options.proved);
+    const { shared, clockNs } = options;
+    this.kernel = new Kernel({ ...(clockNs && { clockNs }), ...(shared && { shared, cpus: shared.cpus }) });
     const map = this.kernel.createMap(this.#bind(HOT_MAP_DEF)) as ArrayLike;
-    this.hot = new HotTier(map, this.kernel.rt.memory, this.kernel.rt.clockNs, options.fillRace);
+    const { memory } = this.kernel.rt;
+    const others = shared ? new SharedEntries(this.kernel, this.#entries, shared.cpu) : null;
+    this.hot = new HotTier(map, memory, this.kernel.rt.clockNs, options.fillRace, others);
   }
 
   /** Loads one program of an object. @throws LoadError */
   load(program: Program): LoadedProgram {
     const maps = program.maps.map((def) => this.#bind(def));
-    const loaded = this.kernel.load({ ...program, maps }, { engine: this.engine });
+    const bound = { ...program, maps };
+    const proof = fingerprint(bound);
+    const loaded = this.kernel.load(bound, { engine: this.engine, proved: this.proved.has(proof) });
+    this.proved.add(proof);
     this.programs.push(loaded);
     this.#writeConfig();
     return loaded;
@@ -119,6 +137,7 @@ export class HotMachine {
     if (known === undefined) {
       const bound = def.name === HOT_MAP ? { ...def, maxEntries: this.#entries } : def;
       this.#shared.set(def.name, bound);
+      if (WORKERS_OWN.includes(def.name)) this.kernel.createMap(bound, true);
       return bound;
     }
     // Someone's own object may use the name for something else: then it is not ours to share.
@@ -141,7 +160,10 @@ export class HotMachine {
     const view = new DataView(value.buffer);
     view.setUint32(0, this.#entries, true);
     view.setUint32(4, this.#memcachedPort, true);
-    config.set(new Uint8Array(config.def.keyBytes), value);
+    const key = new Uint8Array(config.def.keyBytes);
+    // Other workers' programs may be reading it: what is right already is not written again.
+    if (config.get(key)?.every((byte, i) => byte === value[i])) return;
+    config.set(key, value);
   }
 }
 
@@ -167,6 +189,12 @@ function slotsOf(program: Program, tailCalls: readonly TailCall[]): Slot[] {
         .filter(({ map }) => map === def.name)
         .map(({ index, program: name }) => ({ def, index, program: name })),
     ]);
+}
+
+/** All that a verdict depends on. */
+function fingerprint({ type, attach, bytecode, maps, subprograms, license }: Program): string {
+  const plain = maps.map((def) => ({ ...def, initialValue: Array.from(def.initialValue ?? []) }));
+  return JSON.stringify([type, attach, license, subprograms, plain, Array.from(bytecode)]);
 }
 
 function u32Bytes(value: number): Uint8Array {

@@ -4,8 +4,12 @@
  */
 import { WASM_OPS, type WasmOp } from "../../../src/bpf/jit/wasm.ts";
 
+const ATOMIC_PREFIX = 0xfe;
 const NAME_OF_OPCODE = new Map<number, WasmOp>(
-  (Object.keys(WASM_OPS) as WasmOp[]).map((name) => [WASM_OPS[name].code, name]),
+  (Object.keys(WASM_OPS) as WasmOp[]).map((name) => {
+    const { code, operand } = WASM_OPS[name];
+    return [operand.startsWith("atomic") ? (ATOMIC_PREFIX << 8) | code : code, name];
+  }),
 );
 const ENTRIES = ["run", "run64"];
 const SECTION = { import: 2, export: 7, code: 10 };
@@ -97,7 +101,7 @@ function readImports(reader: Reader): string[] {
       if (kind === 1) reader.byte();
       const flags = reader.byte();
       reader.u32();
-      if (flags === 1) reader.u32();
+      if (flags & 1) reader.u32();
     }
   });
   return functions;
@@ -110,7 +114,8 @@ function readBody(reader: Reader, nameOf: (index: number) => string): string[] {
   const lines: string[] = [];
   let indent = 1;
   while (reader.at < end) {
-    const name = NAME_OF_OPCODE.get(reader.byte())!;
+    const first = reader.byte();
+    const name = NAME_OF_OPCODE.get(first === ATOMIC_PREFIX ? (first << 8) | reader.byte() : first)!;
     if (name === "end" || name === "else") indent--;
     if (reader.at < end)
       lines.push(`${"  ".repeat(indent)}${name}${operand(reader, name, isProgram, nameOf)}`);
@@ -136,7 +141,9 @@ function operand(
       if (name === "call") return ` ${nameOf(index)}`;
       return name.startsWith("local") && isProgram ? ` ${LOCALS[index]}` : ` ${index}`;
     }
-    case "memarg": {
+    case "memarg":
+    case "atomic32":
+    case "atomic64": {
       reader.u32();
       const offset = reader.u32();
       return offset === 0 ? "" : ` offset=${offset}`;
