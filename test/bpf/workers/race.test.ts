@@ -49,7 +49,10 @@ async function race({ text, engine, runs, brokenLocks = false }: Race) {
 
 const sum = (numbers: readonly bigint[]): bigint => numbers.reduce((a, b) => a + b, 0n);
 
-describe.each(ENGINES)("several threads over one memory, %s", (engine) => {
+/** Threads on a busy machine take as long as they take. */
+const TIMEOUT_MS = 120_000;
+
+describe.each(ENGINES)("several threads over one memory, %s", { timeout: TIMEOUT_MS }, (engine) => {
   const runs = engine === "jit" ? 200_000 : 3_000;
 
   it("values under a bpf_spin_lock are never seen half written, and no increment is lost", async () => {
@@ -79,7 +82,7 @@ describe.each(ENGINES)("several threads over one memory, %s", (engine) => {
   });
 });
 
-describe("the same without locks", () => {
+describe("the same without locks", { timeout: TIMEOUT_MS }, () => {
   it("is caught: half-written values are seen, or increments lost", async () => {
     let caught = false;
     // Two threads must meet in the few nanoseconds; on a busy machine that may take more than one try.
