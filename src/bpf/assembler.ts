@@ -49,6 +49,7 @@ export function assemble(text: string, options: AssembleOptions = {}): AssembleR
     name: null,
     license: null,
     maps: [],
+    absentKfuncs: [],
     globals: [],
   };
   const labels = new Map<string, number>();
@@ -133,6 +134,7 @@ export function assemble(text: string, options: AssembleOptions = {}): AssembleR
       subprograms,
       lines: [],
       license: declared.license ?? "GPL",
+      ...(declared.absentKfuncs.length > 0 && { absentKfuncs: declared.absentKfuncs }),
     },
   };
 }

@@ -54,6 +54,7 @@ export function formatListing({ program, instructions }: ProgramListing): string
     `.program ${program.name}`,
     `.license "${program.license}"`,
     ...program.maps.map(mapDirective),
+    ...(program.absentKfuncs ?? []).map((name) => `.absent ${name}`),
     ...program.subprograms.filter((sub) => sub.isGlobal).map(globalDirective),
   ];
   let shown: LineInfo | undefined;
@@ -99,7 +100,9 @@ function globalDirective({ name, args = [] }: Program["subprograms"][number]): s
 
 function argWord(arg: FuncArg): string {
   if (arg.kind === "ctx") return "ctx";
-  return arg.kind === "scalar" ? `u${arg.bytes * 8}` : `ptr:${arg.pointeeBytes}`;
+  if (arg.kind === "scalar") return `u${arg.bytes * 8}`;
+  if (arg.kind === "unusable") return "ptr:0";
+  return `${arg.nonNull ? "nonnull" : "ptr"}:${arg.pointeeBytes}`;
 }
 
 function baseName(path: string): string {

@@ -53,7 +53,15 @@ export type LineInfo = {
 export type FuncArg =
   | { readonly kind: "scalar"; readonly bytes: number }
   | { readonly kind: "ctx" }
-  | { readonly kind: "pointer"; readonly pointeeBytes: number; readonly typeName: string };
+  | {
+      readonly kind: "pointer";
+      readonly pointeeBytes: number;
+      readonly typeName: string;
+      /** `arg:nonnull`: callers prove that it is not NULL. */
+      readonly nonNull?: true;
+    }
+  /** One that no call can be checked against: why, in the kernel's words behind `arg#N `. */
+  | { readonly kind: "unusable"; readonly problem: string };
 
 /** A subprogram: entry slots of functions called with `call pc+N` or passed as callbacks. */
 export type Subprogram = {
@@ -63,6 +71,8 @@ export type Subprogram = {
   /** Global functions are verified once by their prototype; static ones inline on each path. */
   readonly isGlobal: boolean;
   readonly args?: readonly FuncArg[];
+  /** It returns a pointer, a struct or nothing: a global function must not. */
+  readonly returnsNoScalar?: true;
 };
 
 /**

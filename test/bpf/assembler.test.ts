@@ -323,7 +323,7 @@ describe("assemble: errors", () => {
       ".type kprobe",
       "1:7: expected a program type (xdp, tc, sk_skb, socket_filter) or a section name in quotes, found 'kprobe'",
     ],
-    [".sect x", "1:1: expected a directive: .type .program .license .map .global, found '.sect'"],
+    [".sect x", "1:1: expected a directive: .type .program .license .map .global .absent, found '.sect'"],
     [".global f\nexit", "1:9: expected a label of this text, found 'f'"],
     ["r0 = 0\n\tr0 = é", "2:7: expected an instruction, a label or a directive, found 'é'"],
     [

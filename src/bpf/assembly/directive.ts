@@ -1,6 +1,6 @@
 /**
- * Assembler directives: what a program needs beside instructions. `.type`, `.program`, `.license`, `.map`
- * and `.global`; each is one row below, docs/assembly.md describes them for users.
+ * Assembler directives: what a program needs beside instructions. `.type`, `.program`, `.license`, `.map`,
+ * `.global` and `.absent`; each is one row below, docs/assembly.md describes them for users.
  */
 import { type FuncArg, MAP_TYPES, type MapDef, type MapTypeName } from "../program.ts";
 import { programKind, type SectionKind } from "../section-names.ts";
@@ -14,6 +14,7 @@ export type Declarations = {
   name: string | null;
   license: string | null;
   readonly maps: MapDef[];
+  readonly absentKfuncs: string[];
   readonly globals: { readonly token: Token; readonly args: readonly FuncArg[] }[];
 };
 
@@ -23,6 +24,7 @@ const DIRECTIVES: ReadonlyMap<string, (cursor: Cursor, into: Declarations) => vo
   [".license", parseLicense],
   [".map", parseMap],
   [".global", parseGlobal],
+  [".absent", parseAbsent],
 ]);
 
 export function isDirective(name: string): boolean {
@@ -123,23 +125,36 @@ const SCALAR_BYTES: ReadonlyMap<string, number> = new Map(
   [8, 16, 32, 64].flatMap((bits) => [[`u${bits}`, bits / 8] as const, [`s${bits}`, bits / 8] as const]),
 );
 
+/** To something without a size, as a pointer to void is, nothing can be checked. */
+function pointerTo(pointeeBytes: number, nonNull: boolean): FuncArg {
+  if (pointeeBytes === 0) {
+    return { kind: "unusable", problem: "reference type('UNKNOWN ') size cannot be determined: -22" };
+  }
+  return { kind: "pointer", pointeeBytes, typeName: "void", ...(nonNull && { nonNull }) };
+}
+
 /** `.global NAME ctx u32 ptr:16`: the prototype a global function is verified by. */
 function parseGlobal(cursor: Cursor, into: Declarations): void {
   const token = cursor.next("a function's label");
   if (token.kind !== "word") throw cursor.mismatch("a function's label", token);
   const args: FuncArg[] = [];
   while (!cursor.atEnd()) {
-    const expected = "an argument: ctx, u8..u64, s8..s64 or ptr:BYTES";
+    const expected = "an argument: ctx, u8..u64, s8..s64, ptr:BYTES or nonnull:BYTES";
     const arg = cursor.next(expected);
     const bytes = SCALAR_BYTES.get(arg.text);
     if (arg.text === "ctx") args.push({ kind: "ctx" });
     else if (bytes !== undefined) args.push({ kind: "scalar", bytes });
-    else if (arg.text === "ptr") {
+    else if (arg.text === "ptr" || arg.text === "nonnull") {
       cursor.expect(":");
       const pointeeBytes = cursor.bounded(0, 2 ** 31 - 1, "the bytes pointed to");
-      args.push({ kind: "pointer", pointeeBytes, typeName: "void" });
+      args.push(pointerTo(pointeeBytes, arg.text === "nonnull"));
     } else throw cursor.mismatch(expected, arg);
   }
   if (args.length > 5) throw cursor.mismatch("at most 5 arguments", token);
   into.globals.push({ token, args });
+}
+
+/** `.absent NAME`: a weak kernel function that is not here; the nth has call number ABSENT_KFUNC + n. */
+function parseAbsent(cursor: Cursor, into: Declarations): void {
+  into.absentKfuncs.push(cursor.word("a kernel function's name"));
 }

@@ -32,10 +32,11 @@ export type BtfType =
       readonly type: number;
       readonly linkage: "static" | "global" | "extern";
     }
-  | { readonly kind: "func_proto"; readonly params: readonly number[] }
+  | { readonly kind: "func_proto"; readonly params: readonly number[]; readonly result: number }
   | { readonly kind: "var"; readonly name: string; readonly type: number }
   | { readonly kind: "datasec"; readonly name: string; readonly vars: readonly number[] }
-  | { readonly kind: "decl_tag" };
+  // Of a function's nth parameter, or (-1, read as unsigned) of the thing itself.
+  | { readonly kind: "decl_tag"; readonly name: string; readonly type: number; readonly parameter: number };
 
 type BtfStruct = Extract<BtfType, { kind: "struct" | "union" }>;
 type BtfVar = Extract<BtfType, { kind: "var" }>;
@@ -108,7 +109,11 @@ const KINDS: readonly (KindRow | null)[] = [
   },
   {
     moreBytes: (count) => count * 8,
-    read: (entry) => ({ kind: "func_proto", params: rows(entry, 8, (at) => entry.more.u32(at + 4)) }),
+    read: (entry) => ({
+      kind: "func_proto",
+      params: rows(entry, 8, (at) => entry.more.u32(at + 4)),
+      result: entry.sizeOrType,
+    }),
   },
   { moreBytes: () => 4, read: ({ name, sizeOrType }) => ({ kind: "var", name, type: sizeOrType }) },
   {
@@ -120,7 +125,15 @@ const KINDS: readonly (KindRow | null)[] = [
     }),
   },
   { moreBytes: none, read: sized("float") },
-  { moreBytes: () => 4, read: () => ({ kind: "decl_tag" }) },
+  {
+    moreBytes: () => 4,
+    read: ({ name, sizeOrType, more }) => ({
+      kind: "decl_tag",
+      name,
+      type: sizeOrType,
+      parameter: more.u32(0),
+    }),
+  },
   { moreBytes: none, read: alias }, // type_tag
   { moreBytes: (count) => count * 12, read: sized("enum") }, // enum64
 ];
@@ -131,12 +144,18 @@ export class Btf {
   readonly #structs = new Map<string, BtfStruct>();
   readonly #variables = new Map<string, BtfVar[]>();
   readonly #kernelFunctions = new Map<string, BtfFunc>();
+  /** By function id and parameter. */
+  readonly #tags = new Map<string, string[]>();
 
   constructor(types: readonly BtfType[], strings: StringTable) {
     this.#types = types;
     this.strings = strings;
     for (const type of types) {
       if (type.kind === "struct") this.#structs.set(type.name, type);
+      if (type.kind === "decl_tag") {
+        const place = `${type.type}:${type.parameter}`;
+        this.#tags.set(place, [...(this.#tags.get(place) ?? []), type.name]);
+      }
       if (type.kind !== "datasec") continue;
       const entries = type.vars.map((id) => this.type(id));
       const vars = entries.filter((entry) => entry.kind === "var");
@@ -182,6 +201,11 @@ export class Btf {
   /** A function declared `__ksym`: the kernel has it, under this name. */
   kernelFunction(name: string): BtfFunc | undefined {
     return this.#kernelFunctions.get(name);
+  }
+
+  /** Declaration tags of a function's parameter. */
+  tagsOf(func: number, parameter: number): readonly string[] {
+    return this.#tags.get(`${func}:${parameter}`) ?? [];
   }
 
   /** The variables of a section (BTF_KIND_DATASEC). */

@@ -4,7 +4,7 @@
  * value offsets and call distances; debug facts move along.
  */
 import { CALL_OPCODE, CALL_SRC, INSN_BYTES, WIDE_OPCODE, WIDE_SRC } from "../isa.ts";
-import type { FuncArg, LineInfo, MapDef, Program, ProgramType, Subprogram } from "../program.ts";
+import type { LineInfo, MapDef, Program, ProgramType, Subprogram } from "../program.ts";
 import type { SectionKind } from "../section-names.ts";
 import type { Btf } from "./btf.ts";
 import { within } from "./by-offset.ts";
@@ -12,6 +12,7 @@ import { type ElfSymbol, SYMBOL_TYPE, UNDEFINED_SECTION } from "./elf-file.ts";
 import type { CodeSection, ElfFunction } from "./functions.ts";
 import { KernelFunctions } from "./kernel-functions.ts";
 import type { ObjectMap } from "./maps.ts";
+import { prototype } from "./prototype.ts";
 import { type Budget, Malformed } from "./reader.ts";
 import { Unsupported } from "./unsupported.ts";
 
@@ -21,14 +22,6 @@ const WIDE_NUMBER = Object.fromEntries(WIDE_SRC.map((row) => [row.name, row.src]
   (typeof WIDE_SRC)[number]["name"],
   number
 >;
-/** The struct a program type's context pointer points to. */
-const CONTEXT_STRUCT: Readonly<Record<ProgramType, string>> = {
-  xdp: "xdp_md",
-  tc: "__sk_buff",
-  sk_skb: "__sk_buff",
-  socket_filter: "__sk_buff",
-};
-
 /** The map a symbol and its addend name. */
 export type MapFinder = (section: number, offset: number) => ObjectMap | undefined;
 
@@ -186,23 +179,11 @@ function functionAt(home: CodeSection, offset: number, where: string): ElfFuncti
 function subprogram({ func, base }: Placed, programType: ProgramType, btf: Btf | null): Subprogram {
   const type = func.home.info.funcTypes.get(func.start);
   const signature = btf && type !== undefined ? btf.type(type) : null;
-  if (!btf || signature?.kind !== "func") return { name: func.name, start: base, isGlobal: false };
+  if (!btf || type === undefined || signature?.kind !== "func")
+    return { name: func.name, start: base, isGlobal: false };
   // Without BTF the kernel has no prototype to verify by, so only BTF makes a function global.
   const isGlobal = signature.linkage === "global" && func.isGlobal;
-  return { name: func.name, start: base, isGlobal, args: prototype(btf, signature.type, programType) };
-}
-
-function prototype(btf: Btf, id: number, type: ProgramType): FuncArg[] {
-  const proto = btf.resolve(id);
-  if (proto.kind !== "func_proto") throw new Malformed(`BTF type ${id} of a function is no prototype`);
-  return proto.params.map((param): FuncArg => {
-    const resolved = btf.resolve(param);
-    if (resolved.kind !== "ptr") return { kind: "scalar", bytes: btf.sizeOf(param) ?? 0 };
-    const pointee = btf.resolve(resolved.type);
-    const typeName = "name" in pointee ? pointee.name : pointee.kind;
-    if (typeName === CONTEXT_STRUCT[type]) return { kind: "ctx" };
-    return { kind: "pointer", pointeeBytes: btf.sizeOf(resolved.type) ?? 0, typeName };
-  });
+  return { name: func.name, start: base, isGlobal, ...prototype(btf, type, signature.type, programType) };
 }
 
 function lineInfo({ func, base }: Placed, { btf, budget }: LinkInput): LineInfo[] {

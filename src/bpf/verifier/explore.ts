@@ -27,15 +27,18 @@ const LOOP_INSNS = 100;
 /** A path's own record is cut at this length. */
 const LONG_HISTORY = 40;
 
-/** Walks the entry program, then each global function by itself. */
+/** Walks the entry program, then by itself each global function that anything walked calls. */
 export function explore(w: Walk): void {
   const entry = new Frame(0, -1, 0);
   entry.regs[1] = pointer("ctx");
   entry.regs[10] = pointer("stack", { frame: 0 });
   walkFunction(w, entry, 0);
-  w.shape.functions.forEach((f, index) => {
-    if (f.isGlobal && index > 0) walkFunction(w, globalFrame(w, index), f.start);
-  });
+  const done = new Set<number>();
+  const next = () => w.shape.functions.findIndex((_, i) => w.calledGlobals.has(i) && !done.has(i));
+  for (let index = next(); index >= 0; index = next()) {
+    done.add(index);
+    walkFunction(w, globalFrame(w, index), w.shape.functions[index]!.start);
+  }
 }
 
 function walkFunction(w: Walk, frame: Frame, start: number): void {
@@ -150,10 +153,7 @@ class Explorer {
   #call(insn: Instruction & { kind: "call" }): number {
     const w: Walk = this.#w;
     if (insn.target === "local") return stepLocalCall(w, insn);
-    if (insn.target === "helper") {
-      stepHelper(w, insn.id);
-      return w.insn + 1;
-    }
+    if (insn.target === "helper") return stepHelper(w, insn.id);
     if (insn.target === "register") w.reject("bad-instruction", "unknown opcode 8d");
     stepKfunc(w, insn.id);
     return w.insn + 1;

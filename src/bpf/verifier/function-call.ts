@@ -4,7 +4,7 @@
  * often as their loop may run, with the caller's state widened until it repeats.
  */
 import { type Instruction, MAX_FRAMES } from "../isa.ts";
-import type { MapDef } from "../program.ts";
+import type { FuncArg, MapDef } from "../program.ts";
 import { type FunctionShape, functionReference } from "./control-flow.ts";
 import { forgetCallerSaved, forgetPackets } from "./forget.ts";
 import type { VerifierHelper } from "./linux-helpers.ts";
@@ -28,7 +28,7 @@ export function stepLocalCall(w: Walk, insn: Instruction & { kind: "call"; targe
     );
   }
   if (callee.isGlobal) {
-    callGlobal(w, callee);
+    callGlobal(w, callee, index);
     return w.insn + 1;
   }
   checkDepth(w);
@@ -48,37 +48,65 @@ function checkDepth(w: Walk): void {
   }
 }
 
-function callGlobal(w: Walk, callee: FunctionShape): void {
+function callGlobal(w: Walk, callee: FunctionShape, index: number): void {
   if (w.state.lock) {
     w.reject(
       "spin-lock",
       "global function calls are not allowed while holding a lock,\nuse static function instead",
     );
   }
-  callee.info?.args?.forEach((arg, index) => {
-    const reg = index + 1;
-    const v = w.read(reg);
-    if (arg.kind === "scalar") {
-      if (v.kind !== "scalar") w.reject("bad-call", `R${reg} is not a scalar`);
-    } else if (arg.kind === "ctx") {
-      if (v.kind !== "ctx")
-        w.reject("bad-call", `arg#${index} expected pointer to ctx, but got ${typeName(v)}`);
-      checkUnmodifiedContext(w, reg, v);
-    } else if (!isNull(v)) {
-      if (v.kind === "scalar" || v.kind === "ctx") {
-        w.reject(
-          "bad-call",
-          `R${reg} type=${typeName(v)} expected=fp, pkt, pkt_meta, map_key, map_value, mem`,
-        );
-      }
-      const solid = v.orNull ? { ...v, orNull: false } : v;
-      if (v.kind === "stack") helperStackAccess(w, reg, v, arg.pointeeBytes, { clobber: true, raw: false });
-      else checkRegion(w, { reg, value: solid, off: 0, size: arg.pointeeBytes, write: true });
-    }
-  });
+  const name = `func#${index} ('${callee.name}')`;
+  w.refusing(`Caller passes invalid args into ${name}`, () => checkArguments(w, callee));
+  w.calledGlobals.add(index);
   if (callee.movesPacket) forgetPackets(w);
   forgetCallerSaved(w);
   w.frame.regs[0] = UNKNOWN_VALUE;
+}
+
+function checkArguments(w: Walk, { name, info }: FunctionShape): void {
+  if (info?.returnsNoScalar) {
+    w.reject("return-value", `Global function ${name}() doesn't return scalar. Only those are supported.`);
+  }
+  // Every argument is settled by the prototype before the first value is looked at.
+  info?.args?.forEach((arg, index) => {
+    if (arg.kind === "unusable") w.reject("bad-call", `arg#${index} ${arg.problem}`);
+  });
+  info?.args?.forEach((arg, index) => {
+    const reg = index + 1;
+    const v = w.read(reg);
+    switch (arg.kind) {
+      case "scalar":
+        if (v.kind !== "scalar") w.reject("bad-call", `R${reg} is not a scalar`);
+        return;
+      case "ctx":
+        if (v.kind !== "ctx") {
+          w.reject("bad-call", `arg#${index} expected pointer to ctx, but got ${typeName(v)}`);
+        }
+        checkUnmodifiedContext(w, reg, v);
+        return;
+      case "pointer":
+        checkMemoryArgument(w, index, v, arg);
+    }
+  });
+}
+
+function checkMemoryArgument(w: Walk, index: number, v: Value, arg: FuncArg & { kind: "pointer" }): void {
+  const reg = index + 1;
+  const isNothing = isNull(v);
+  // Linux 6.18 lets the constant NULL through to a parameter that must not be NULL; we do not.
+  if (arg.nonNull && (isNothing || v.orNull)) {
+    w.reject("null-pointer", `arg#${index} is expected to be non-NULL`);
+  }
+  if (isNothing) return;
+  if (v.kind === "scalar" || v.kind === "ctx") {
+    w.reject("bad-call", `R${reg} type=${typeName(v)} expected=fp`);
+  }
+  const solid = v.orNull ? { ...v, orNull: false } : v;
+  const size = arg.pointeeBytes;
+  if (v.kind === "stack") {
+    helperStackAccess(w, reg, v, size, { clobber: false, raw: false });
+    helperStackAccess(w, reg, v, size, { clobber: true, raw: false });
+  } else checkRegion(w, { reg, value: solid, off: 0, size, write: true });
 }
 
 /** The state a global function is verified in: its arguments by prototype, nothing else. */
@@ -87,12 +115,12 @@ export function globalFrame(w: Walk, index: number): Frame {
   const frame = new Frame(0, -1, index);
   frame.regs[10] = pointer("stack", { frame: 0 });
   (callee.info?.args ?? []).forEach((arg, i) => {
-    frame.regs[i + 1] =
-      arg.kind === "scalar"
-        ? UNKNOWN_VALUE
-        : arg.kind === "ctx"
-          ? pointer("ctx")
-          : pointer("mem", { orNull: true, size: arg.pointeeBytes, id: w.newId() });
+    if (arg.kind === "scalar") frame.regs[i + 1] = UNKNOWN_VALUE;
+    else if (arg.kind === "ctx") frame.regs[i + 1] = pointer("ctx");
+    else if (arg.kind === "pointer") {
+      const orNull = !arg.nonNull;
+      frame.regs[i + 1] = pointer("mem", { orNull, size: arg.pointeeBytes, id: orNull ? w.newId() : 0 });
+    }
   });
   return frame;
 }
@@ -164,6 +192,20 @@ export function stepExit(w: Walk): number | null {
     );
   }
   return null;
+}
+
+/**
+ * A tail call in a subprogram either falls through, or the other program returns in this one's place to the
+ * caller: whatever it likes, with whatever it did to the packet. @returns where that path goes on
+ */
+export function returnAsOther(w: Walk): number {
+  const fallen = w.state.fork();
+  fallen.insn = w.insn + 1;
+  fallen.previous = w.insn;
+  w.enqueue(fallen);
+  forgetPackets(w);
+  w.frame.regs[0] = UNKNOWN_VALUE;
+  return leave(w);
 }
 
 function leave(w: Walk): number {

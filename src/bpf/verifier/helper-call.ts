@@ -5,7 +5,7 @@
 import type { MapDef, MapTypeName } from "../program.ts";
 import { MAP_TYPES } from "../program.ts";
 import { forgetCallerSaved, forgetPackets } from "./forget.ts";
-import { enterCallback } from "./function-call.ts";
+import { enterCallback, returnAsOther } from "./function-call.ts";
 import { isGplCompatible } from "./license.ts";
 import { type VerifierArg, type VerifierHelper, verifierHelper } from "./linux-helpers.ts";
 import { checkRegion, checkUnmodifiedContext, rangeValue } from "./memory-access.ts";
@@ -29,7 +29,8 @@ import type { Walk } from "./walk.ts";
 /** What checking the arguments found, for later arguments and for the result. */
 type Found = { map: MapDef | null; ref: number; callback: Value | null; key: number | null };
 
-export function stepHelper(w: Walk, id: number): void {
+/** @returns the next instruction */
+export function stepHelper(w: Walk, id: number): number {
   const helper = verifierHelper(id);
   if (!helper) {
     w.reject("unknown-helper", `invalid func unknown#${id}`);
@@ -55,9 +56,12 @@ export function stepHelper(w: Walk, id: number): void {
   if (found.callback) {
     enterCallback(w, helper, found.callback, found.map);
   }
-  if (helper.movesPacket) forgetPackets(w);
+  const isTailCall = helper.name === "tail_call";
+  // A tail call that falls through has run nothing.
+  if (helper.movesPacket && !isTailCall) forgetPackets(w);
   forgetCallerSaved(w);
   w.frame.regs[0] = resultOf(w, helper, found);
+  return isTailCall && w.state.depth > 0 ? returnAsOther(w) : w.insn + 1;
 }
 
 /** Maps that have an element for every index below their size: a known key cannot miss. */
@@ -303,6 +307,9 @@ const HELPERS_OF_MAP: Readonly<Partial<Record<MapTypeName, readonly string[]>>> 
 function checkMapFits(w: Walk, helper: VerifierHelper, found: Found): void {
   const { map } = found;
   if (!map) return;
+  if (helper.name === "for_each_map_elem" && !MAPS_OF_HELPER.for_each_map_elem?.includes(map.type)) {
+    w.reject("map-helper-mismatch", "callback function not allowed for map");
+  }
   if (helper.name === "tail_call" && map.type !== "prog_array") {
     w.reject("map-helper-mismatch", "expected prog array map for tail call");
   }

@@ -155,7 +155,7 @@ export function checkRegion(w: Walk, access: Access): void {
       checkSpan(w, reg, v, off, size, v.size);
       return;
     case "map_key":
-      if (write) w.reject("map-access", "write to change key R1 not allowed");
+      if (write) w.reject("map-access", `write to change key R${reg} not allowed`);
       checkSpan(w, reg, v, off, size, v.map?.keyBytes ?? 0);
       return;
     case "sock":

@@ -3,10 +3,13 @@
  * one does matter (it bounds an access, decides a branch), this walks the path backwards from its use and
  * marks, in every checkpoint on the way, the registers and stack slots it was computed from.
  */
+import { helperByName } from "../helpers/signatures.ts";
 import { assertNever } from "../isa.ts";
 import { takesCallback } from "./control-flow.ts";
 import { addSlot, hasSlot, STEP_STACK, type State, stepFrame, stepInsn, stepSlot } from "./state.ts";
 import type { Walk } from "./walk.ts";
+
+const TAIL_CALL = helperByName("tail_call")!.id;
 
 /** What is still to be traced: per frame, registers as bits and stack slots. */
 class Trace {
@@ -256,6 +259,12 @@ function enterCallee(w: Walk, trace: Trace, later: number): void {
 function leaveCallee(w: Walk, trace: Trace, at: number, later: number): void {
   const insn = w.shape.slots[at]!;
   if (insn.kind !== "call") return;
+  if (insn.target === "helper" && insn.id === TAIL_CALL && later !== at + 1) {
+    // Another program returned here instead: what it returned came from nowhere.
+    enterCallee(w, trace, later);
+    trace.regs[trace.frame]! &= ~0b11_1111;
+    return;
+  }
   const entered =
     insn.target === "local"
       ? later === at + 1 + insn.off &&

@@ -57,6 +57,8 @@ export class Walk {
   readonly statesAt: Uint32Array;
   /** Bytes of stack each function uses. */
   readonly stackDepth: Int32Array;
+  /** Global functions that some path calls: the others need no proof. */
+  readonly calledGlobals = new Set<number>();
   readonly pending: State[] = [];
   state: State;
   /** Where we are: an index of shape.slots. */
@@ -168,6 +170,16 @@ export class Walk {
 
   leaks(value: Value): boolean {
     return this.unprivileged && isPointer(value);
+  }
+
+  /** Does `check`; what it refuses is told with one line more. */
+  refusing(context: string, check: () => void): void {
+    try {
+      check();
+    } catch (error) {
+      if (!(error instanceof Rejection)) throw error;
+      this.reject(error.rule, `${error.message}\n${context}`);
+    }
   }
 
   reject(rule: RuleId, message: string): never {

@@ -174,4 +174,8 @@ export const RULE_EXAMPLES: Readonly<Partial<Record<RuleId, RuleExample>>> = {
     options: NIC,
   },
   "nic-type": { broken: ".type sk_skb\nr0 = 1\nexit", fixed: PASS, options: NIC },
+  iterator: {
+    broken: `r1 = r10\nr1 += -8\ncall bpf_iter_num_next       ; nobody made it\n${PASS}`,
+    fixed: `r1 = r10\nr1 += -8\nr2 = 0\nr3 = 1000000\ncall bpf_iter_num_new\nround: r1 = r10\nr1 += -8\ncall bpf_iter_num_next\nif r0 != 0 goto round       ; a million rounds, walked a few times\nr1 = r10\nr1 += -8\ncall bpf_iter_num_destroy\n${PASS}`,
+  },
 };

@@ -833,4 +833,86 @@ export const CASES: readonly Case[] = [
       "r1 = *(u64 *)(r0 + 0)\nr1 &= 32\nr1 |= 31\nif r1 > 46 goto out\nif r1 > 31 goto out\nr0 += r1\nr0 = *(u8 *)(r0 + 16)",
     ),
   ),
+  // Tail calls in subprograms
+  no(
+    "a tail call in a subprogram may return anything",
+    "invalid access to map value",
+    `.type xdp
+${HASH}
+.map p prog_array key=4 value=4 entries=1
+r6 = r1
+${LOOKUP}
+if r0 == 0 goto out
+r7 = r0
+r1 = r6
+call f
+r0 &= 255
+r7 += r0
+r0 = *(u8 *)(r7 + 0)
+out: r0 = 0
+exit
+f: r2 = p ll
+r3 = 0
+call bpf_tail_call
+r0 = 7
+exit`,
+  ),
+  ok(
+    "a tail call in a subprogram, its result checked",
+    `.type xdp
+${HASH}
+.map p prog_array key=4 value=4 entries=1
+r6 = r1
+${LOOKUP}
+if r0 == 0 goto out
+r7 = r0
+r1 = r6
+call f
+if r0 > 47 goto out
+r7 += r0
+r0 = *(u8 *)(r7 + 0)
+out: r0 = 0
+exit
+f: r2 = p ll
+r3 = 0
+call bpf_tail_call
+r0 = 7
+exit`,
+  ),
+  ok(
+    "a tail call that falls through leaves the packet as it was",
+    `.type xdp
+.map p prog_array key=4 value=4 entries=1
+r6 = *(u32 *)(r1 + 0)
+r7 = *(u32 *)(r1 + 4)
+r2 = r6
+r2 += 4
+if r2 > r7 goto out
+r2 = p ll
+r3 = 0
+call bpf_tail_call
+r0 = *(u8 *)(r6 + 3)
+out: r0 = 0
+exit`,
+  ),
+  no(
+    "a subprogram's tail call may move the caller's packet",
+    "R6 invalid mem access 'scalar'",
+    `.type xdp
+.map p prog_array key=4 value=4 entries=1
+r6 = *(u32 *)(r1 + 0)
+r7 = *(u32 *)(r1 + 4)
+r2 = r6
+r2 += 4
+if r2 > r7 goto out
+call f
+r0 = *(u8 *)(r6 + 3)
+out: r0 = 0
+exit
+f: r2 = p ll
+r3 = 0
+call bpf_tail_call
+r0 = 7
+exit`,
+  ),
 ];
