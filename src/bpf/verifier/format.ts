@@ -16,80 +16,69 @@ import type { Frame, State } from "./state.ts";
 import { formatTnum, U64_MAX } from "./tnum.ts";
 import { isPacketKind, KIND_NAMES, typeName, type Value } from "./value.ts";
 
-/** Small magnitudes read best in decimal, the rest in hexadecimal, as the kernel prints them. */
-const DECIMAL_LIMIT = 0xffff_ffn;
+/** Small numbers read best in decimal, the rest in hexadecimal; the limits are the kernel's. */
+const MAX_DECIMAL_UNSIGNED = 0xffffn;
+const MAX_DECIMAL_SIGNED = 0x7fffn;
+const MIN_DECIMAL_SIGNED = -0x8000n;
 
 function unsigned(x: bigint): string {
-  return x <= DECIMAL_LIMIT ? x.toString() : `0x${x.toString(16)}`;
+  return x <= MAX_DECIMAL_UNSIGNED ? x.toString() : hex64(x);
 }
 
-function signed(x: bigint, width: 32 | 64): string {
-  if (x >= -DECIMAL_LIMIT && x <= DECIMAL_LIMIT) return x.toString();
-  return `0x${BigInt.asUintN(width, x).toString(16)}`;
+function signed(x: bigint): string {
+  return x >= MIN_DECIMAL_SIGNED && x <= MAX_DECIMAL_SIGNED ? x.toString() : hex64(x);
 }
 
-type Bound = {
-  readonly name: string;
-  readonly text: string;
-  readonly omit: boolean;
-  readonly number: bigint;
-};
+function hex64(x: bigint): string {
+  return `0x${BigInt.asUintN(64, x).toString(16)}`;
+}
 
-/** Ranges worth telling; those with one value share one `=`. */
+type Bound = { readonly name: string; readonly number: bigint; readonly omit: boolean };
+
+/** Signed 32-bit bounds too large for decimal are shown, and compared, as 32-bit words. */
+function low32(x: number): bigint {
+  return x >= MIN_DECIMAL_SIGNED && x <= MAX_DECIMAL_SIGNED ? BigInt(x) : BigInt(x >>> 0);
+}
+
+/** Ranges worth telling; minima of one value share one `=`, and so do maxima. */
 export function formatRanges(s: Scalar): string[] {
   const bounds: Bound[] = [
-    { name: "smin", number: s.smin, text: signed(s.smin, 64), omit: s.smin === S64_MIN },
-    { name: "smax", number: s.smax, text: signed(s.smax, 64), omit: s.smax === S64_MAX },
-    { name: "umin", number: s.umin, text: unsigned(s.umin), omit: s.umin === 0n },
-    { name: "umax", number: s.umax, text: unsigned(s.umax), omit: s.umax === U64_MAX },
-    {
-      name: "smin32",
-      number: BigInt(s.s32min),
-      text: signed(BigInt(s.s32min), 32),
-      omit: s.s32min === S32_MIN,
-    },
-    {
-      name: "smax32",
-      number: BigInt(s.s32max),
-      text: signed(BigInt(s.s32max), 32),
-      omit: s.s32max === S32_MAX,
-    },
-    {
-      name: "umin32",
-      number: BigInt(s.u32min),
-      text: unsigned(BigInt(s.u32min)),
-      omit: s.u32min === 0,
-    },
-    {
-      name: "umax32",
-      number: BigInt(s.u32max),
-      text: unsigned(BigInt(s.u32max)),
-      omit: s.u32max === U32_MAX,
-    },
+    { name: "smin", number: s.smin, omit: s.smin === S64_MIN },
+    { name: "smax", number: s.smax, omit: s.smax === S64_MAX },
+    { name: "umin", number: s.umin, omit: s.umin === 0n },
+    { name: "umax", number: s.umax, omit: s.umax === U64_MAX },
+    { name: "smin32", number: low32(s.s32min), omit: s.s32min === S32_MIN },
+    { name: "smax32", number: low32(s.s32max), omit: s.s32max === S32_MAX },
+    { name: "umin32", number: BigInt(s.u32min), omit: s.u32min === 0 },
+    { name: "umax32", number: BigInt(s.u32max), omit: s.u32max === U32_MAX },
   ];
   const parts: string[] = [];
   const done = new Set<Bound>();
-  for (const bound of bounds) {
-    if (bound.omit || done.has(bound)) continue;
-    const same = bounds.filter((b) => !b.omit && !done.has(b) && b.number === bound.number);
+  bounds.forEach((bound, i) => {
+    if (bound.omit || done.has(bound)) return;
+    const same = bounds.filter(
+      (b, j) => j >= i && j % 2 === i % 2 && !b.omit && !done.has(b) && b.number === bound.number,
+    );
     for (const b of same) done.add(b);
-    parts.push(`${same.map((b) => b.name).join("=")}=${bound.text}`);
-  }
+    const text = bound.name.startsWith("s") ? signed(bound.number) : unsigned(bound.number);
+    parts.push(`${same.map((b) => b.name).join("=")}=${text}`);
+  });
   return parts;
 }
 
 export function formatScalar(s: Scalar): string {
-  if (isConstant(s)) return signed(s.smin, 64);
+  if (isConstant(s)) return signed(s.smin);
   const parts = formatRanges(s);
   if (s.tnum.mask !== U64_MAX) parts.push(`var_off=${formatTnum(s.tnum)}`);
   return `scalar(${parts.join(",")})`;
 }
 
-export function formatValue(v: Value, precise = false): string {
+/** @param frame whose register it is: a pointer into its own stack needs no frame number */
+export function formatValue(v: Value, precise = false, frame = 0): string {
   const mark = precise ? "P" : "";
   if (v.kind === "uninit") return "?";
   if (v.kind === "scalar") {
-    if (isConstant(v.scalar)) return `${mark}${signed(v.scalar.smin, 64)}`;
+    if (isConstant(v.scalar)) return `${mark}${signed(v.scalar.smin)}`;
     const parts: string[] = [];
     if (v.id) parts.push(`id=${v.id}${v.linked ? (v.off < 0 ? `${v.off}` : `+${v.off}`) : ""}`);
     parts.push(...formatRanges(v.scalar));
@@ -97,32 +86,33 @@ export function formatValue(v: Value, precise = false): string {
     return `${mark}scalar(${parts.join(",")})`;
   }
   if (v.kind === "stack" && isConstant(v.scalar)) {
-    return `fp${v.frame > 0 ? `[${v.frame}]` : ""}${v.off + Number(v.scalar.smin)}`;
+    return `fp${v.frame !== frame ? `[${v.frame}]` : ""}${v.off + Number(v.scalar.smin)}`;
   }
   const parts: string[] = [];
   if (v.id) parts.push(`id=${v.id}`);
   if (v.ref) parts.push(`ref_obj_id=${v.ref}`);
-  if (v.off) parts.push(`off=${v.off}`);
-  if (isPacketKind(v.kind)) parts.push(`r=${v.range}`);
   if (v.map) {
     parts.push(`map=${v.map.name}`);
     parts.push(`ks=${v.map.keyBytes}`, `vs=${v.map.valueBytes}`);
   }
+  if (v.off) parts.push(`off=${signed(BigInt(v.off))}`);
+  if (isPacketKind(v.kind)) parts.push(`r=${v.range < 0 ? hex64(BigInt(v.range)) : v.range}`);
   if (v.kind === "mem") parts.push(`sz=${v.size}`);
   if (isConstant(v.scalar)) {
-    if (v.scalar.smin !== 0n) parts.push(`imm=${signed(v.scalar.smin, 64)}`);
+    if (v.scalar.smin !== 0n) parts.push(`imm=${signed(v.scalar.smin)}`);
   } else {
-    parts.push(...formatRanges(v.scalar), `var_off=${formatTnum(v.scalar.tnum)}`);
+    parts.push(...formatRanges(v.scalar));
+    if (v.scalar.tnum.mask !== U64_MAX) parts.push(`var_off=${formatTnum(v.scalar.tnum)}`);
   }
   return `${typeName(v)}(${parts.join(",")})`;
 }
 
-function formatSlot(slot: Slot): string {
+function formatSlot(slot: Slot, frame: number): string {
   const { kind, ref, off } = slot.spilled;
   if (kind === "iter_active" || kind === "iter_drained") {
     return `${KIND_NAMES[kind]}(ref_id=${ref},state=${kind.slice("iter_".length)},depth=${off})`;
   }
-  if (isFullSpill(slot)) return formatValue(slot.spilled);
+  if (isFullSpill(slot)) return formatValue(slot.spilled, false, frame);
   let letters = "";
   for (let i = SLOT_BYTES - 1; i >= 0; i--) letters += BYTE_LETTERS[byteType(slot, i)];
   return holdsSpill(slot) ? `${letters.replaceAll("r", "") + formatValue(slot.spilled)}` : letters;
@@ -132,11 +122,11 @@ export function formatFrame(frame: Frame, regs: readonly number[], slots: readon
   const parts: string[] = [];
   for (const reg of regs) {
     const v = frame.regs[reg]!;
-    if (v.kind !== "uninit") parts.push(`R${reg}=${formatValue(v)}`);
+    if (v.kind !== "uninit") parts.push(`R${reg}=${formatValue(v, false, frame.index)}`);
   }
   for (const index of slots) {
     const slot = frame.slot(index);
-    if (slot !== SLOT_INVALID) parts.push(`fp-${SLOT_BYTES * (index + 1)}=${formatSlot(slot)}`);
+    if (slot !== SLOT_INVALID) parts.push(`fp-${SLOT_BYTES * (index + 1)}=${formatSlot(slot, frame.index)}`);
   }
   return parts.join(" ");
 }
@@ -154,10 +144,14 @@ export function formatWholeFrame(frame: Frame): string {
 
 export function formatState(state: State): string {
   const { frame } = state;
-  const where = frame.index > 0 ? ` frame${frame.index}:` : ":";
-  return `${where} ${formatWholeFrame(frame)}${formatReferences(state)}`;
+  const where = frame.index > 0 ? ` frame${frame.index}:` : "";
+  const held = formatReferences(state);
+  return `:${where} ${formatWholeFrame(frame)}${held && ` ${held}`}`;
 }
 
-export function formatReferences({ refs }: State): string {
-  return refs.length > 0 ? ` refs=${refs.map(({ id }) => id).join(",")}` : "";
+export function formatReferences(state: State): string {
+  const ids = state.refs.map((ref) => ref.id);
+  // A lock is held like a reference; nothing can be acquired behind it.
+  if (state.lock) ids.push(state.lock.id);
+  return ids.length > 0 ? `refs=${ids.join(",")}` : "";
 }

@@ -218,6 +218,7 @@ function leave(w: Walk): number {
   if (!callee.callback) {
     state.popFrame();
     state.frame.regs[0] = result;
+    w.log?.returned(w, callee, callee.callsite + 1);
     return callee.callsite + 1;
   }
   if (result.kind === "uninit") w.reject("uninitialised-register", "R0 !read_ok");
@@ -237,6 +238,7 @@ function leave(w: Walk): number {
   state.popFrame();
   const earlier = previousRound(state.parent, state, callee.callsite);
   if (earlier) widen(state, earlier);
+  w.log?.returned(w, callee, callee.callsite);
   // Back to the call itself: it decides whether to go round again.
   return callee.callsite;
 }

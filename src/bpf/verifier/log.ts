@@ -2,17 +2,22 @@
  * The log of one verification, in the kernel's format. Level 1 keeps the path being walked and drops a
  * path that ended well; level 2 keeps everything. At level 0 there is no LogBook at all, so that the walk
  * pays one null test an instruction. Bounded: a run of a million instructions must not fill the memory.
+ *
+ * As in Linux, an instruction's line shows the registers it names and the stack slots it touches, and
+ * shows them when the next instruction begins: a path that ends shows nothing more.
  */
 
-import { formatFrame, formatReferences, formatState } from "./format.ts";
+import { registerEffects } from "./control-flow.ts";
+import { formatFrame, formatReferences, formatState, formatWholeFrame } from "./format.ts";
 import type { LineTable } from "./line-table.ts";
 import { disassembleInsn } from "./log-insn.ts";
-import type { Slot } from "./stack-slot.ts";
-import type { State } from "./state.ts";
-import type { Value } from "./value.ts";
+import { SLOT_INVALID } from "./stack-slot.ts";
+import type { Frame, State } from "./state.ts";
 import type { Walk } from "./walk.ts";
 
 const LINE_LIMIT = 400_000;
+/** Column at which the state after an instruction begins. */
+const STATE_COLUMN = 37;
 
 export class LogBook {
   readonly level: 1 | 2;
@@ -20,10 +25,16 @@ export class LogBook {
   readonly #table: LineTable;
   #dropped = 0;
   #lastSource = "";
-  #beforeRegs: Value[] = [];
-  #beforeStack: Slot[] = [];
-  #beforeFrame = -1;
-  #pendingInsn = "";
+  /** Slots the current instruction reads or writes. */
+  readonly #touched = new Set<number>();
+  #frameBefore = 0;
+  /** State to show once the path goes on. */
+  #result = "";
+  /** The next line shows the whole state first: a new path or a new frame. */
+  #wholeState = false;
+  /** The path did not come here by the line above. */
+  #resumed = false;
+  readonly #closing: string[] = [];
   /** Log lengths at which waiting branches were put up: level 1 cuts back to them. */
   readonly #marks = new Map<State, number>();
 
@@ -39,68 +50,114 @@ export class LogBook {
 
   start(w: Walk, name: string, isGlobal: boolean): void {
     if (isGlobal) this.add(`Validating ${name}() func#${w.frame.subprogram}...`);
-    this.add(`${w.insn}${formatState(w.state)}`);
+    this.#result = "";
+    this.#wholeState = true;
   }
 
   branch(state: State): void {
     this.#marks.set(state, this.lines.length);
   }
 
+  /** Another path is taken up, where it waited. */
   resume(w: Walk): void {
     const kept = this.#marks.get(w.state);
     this.#marks.delete(w.state);
-    if (this.level === 1 && kept !== undefined) this.lines.length = Math.min(kept, this.lines.length);
     this.#lastSource = "";
-    this.add("");
-    this.add(`from ${w.state.previous} to ${w.insn}${formatState(w.state)}`);
+    this.#result = "";
+    this.#wholeState = true;
+    this.#resumed = true;
+    if (this.level === 1 && kept !== undefined) this.lines.length = Math.min(kept, this.lines.length);
   }
 
-  safe(w: Walk, from: number): void {
-    if (this.level === 2) this.add(from >= 0 ? `from ${from} to ${w.insn}: safe` : `${w.insn}: safe`);
-    else this.add(`${w.insn}: safe`);
+  /** The path is as safe as one walked before. */
+  safe(w: Walk): void {
+    this.#result = "";
+    if (this.#resumed) {
+      this.add("");
+      this.add(`from ${w.state.previous} to ${w.insn}: safe`);
+    } else this.add(`${w.insn}: safe`);
+    this.#resumed = false;
   }
 
-  /** Before an instruction: its text, and what it may change. */
+  /** The current instruction reads or writes this slot of the stack. */
+  touch(slot: number): void {
+    this.#touched.add(slot);
+  }
+
+  /** Before an instruction: what the last one left, and the text of this one. */
   before(w: Walk): void {
+    if (this.#resumed && this.level === 2) {
+      this.add("");
+      this.add(`from ${w.state.previous} to ${w.insn}${formatState(w.state)}`);
+    }
+    this.#resumed = false;
+    if (this.#wholeState) this.add(`${w.insn}${formatState(w.state)}`);
+    else this.#showResult();
+    this.#wholeState = false;
     const source = this.#table.at(w.insn);
     const text = source ? `; ${source.text.trim()} @ ${baseName(source.file)}:${source.line}` : "";
     if (text && text !== this.#lastSource) this.add(text);
     this.#lastSource = text;
-    this.#beforeRegs = w.frame.regs.slice();
-    this.#beforeStack = w.frame.stack.slice();
-    this.#beforeFrame = w.frame.index;
-    this.#pendingInsn = `${w.insn}: ${disassembleInsn(w)}`;
+    this.#touched.clear();
+    this.#frameBefore = w.frame.index;
+    this.add(`${w.insn}: ${disassembleInsn(w)}`);
   }
 
-  /** After it: what changed. */
   after(w: Walk): void {
     const { frame } = w;
-    let line = this.#pendingInsn;
-    this.#pendingInsn = "";
-    if (frame.index === this.#beforeFrame) {
-      const regs: number[] = [];
-      const slots: number[] = [];
-      frame.regs.forEach((v, i) => {
-        if (v !== this.#beforeRegs[i]) regs.push(i);
-      });
-      frame.stack.forEach((slot, i) => {
-        if (slot !== this.#beforeStack[i]) slots.push(i);
-      });
-      const changed = formatFrame(frame, regs, slots);
-      if (changed) line = `${line.padEnd(37)} ; ${changed}${formatReferences(w.state)}`;
-      this.add(line);
+    if (frame.index > this.#frameBefore) {
+      this.#frames("caller:", w.state.frames[this.#frameBefore]!, "callee:", frame);
+      this.#wholeState = true;
       return;
     }
-    this.add(line);
-    this.add(frame.index > this.#beforeFrame ? "caller:" : "returning from callee:");
-    for (const f of w.state.frames)
-      this.add(` frame${f.index}: ${formatFrame(f, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10], [])}`);
+    if (frame.index < this.#frameBefore) return;
+    const { uses, defines } = registerEffects(w.instruction());
+    const regs: number[] = [];
+    frame.regs.forEach((_, reg) => {
+      if ((((uses | defines) >>> reg) & 1) === 1) regs.push(reg);
+    });
+    const slots = [...this.#touched].filter((slot) => frame.slot(slot) !== SLOT_INVALID);
+    slots.sort((a, b) => a - b);
+    const shown = [formatFrame(frame, regs, slots), formatReferences(w.state)].filter((part) => part !== "");
+    if (frame.index > 0 && shown.length > 0) shown.unshift(`frame${frame.index}:`);
+    this.#result = shown.join(" ");
   }
 
-  /** The instruction that failed has no after. */
-  flush(): void {
-    if (this.#pendingInsn) this.add(this.#pendingInsn);
-    this.#pendingInsn = "";
+  /** A function goes back to its caller. */
+  returned(w: Walk, callee: Frame, to: number): void {
+    this.#result = "";
+    this.#frames("returning from callee:", callee, `to caller at ${to}:`, w.frame);
+    this.#resumed = true;
+  }
+
+  /** The loop came round without a change: both states, below the message. */
+  endless(w: Walk, old: State): void {
+    this.#showResult();
+    this.#result = "";
+    this.#closing.push(`cur state${formatState(w.state)}`, `old state${formatState(old)}`);
+  }
+
+  /** Lines that stand below the message of a rejection. */
+  closing(): readonly string[] {
+    return this.#closing;
+  }
+
+  #frames(from: string, left: Frame, to: string, entered: Frame): void {
+    for (const [words, frame] of [
+      [from, left],
+      [to, entered],
+    ] as const) {
+      const where = frame.index > 0 ? ` frame${frame.index}:` : "";
+      this.add(words);
+      this.add(`${where} ${formatWholeFrame(frame)}`);
+    }
+  }
+
+  #showResult(): void {
+    if (this.#result === "") return;
+    const last = this.lines.length - 1;
+    this.lines[last] = `${this.lines[last]!.padEnd(STATE_COLUMN)} ; ${this.#result}`;
+    this.#result = "";
   }
 
   finish(): string[] {

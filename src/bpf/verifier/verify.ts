@@ -68,7 +68,6 @@ export function verify(program: Program, options: VerifyOptions = {}): Verdict {
     return verdict(program, options, table, log, walk, null, decoded.slots);
   } catch (error) {
     if (!(error instanceof Rejection)) throw error;
-    log?.flush();
     const insn = walk && walk.state.frames.length > 0 ? walk.insn : error.insn;
     return verdict(
       program,
@@ -102,7 +101,7 @@ function verdict(
   };
   const limit = options.insnLimit ?? INSN_LIMIT;
   const lines = log?.finish() ?? [];
-  if (refusal) lines.push(...refusal.message.split("\n"));
+  if (refusal) lines.push(...refusal.message.split("\n"), ...(log?.closing() ?? []));
   lines.push(
     `processed ${stats.insnsProcessed} insns (limit ${limit}) max_states_per_insn ${stats.maxStatesPerInsn} total_states ${stats.totalStates} peak_states ${stats.peakStates} mark_read ${stats.markRead}`,
   );

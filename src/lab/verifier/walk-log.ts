@@ -1,6 +1,6 @@
 /**
- * The verifier's log (level 2) as steps one can walk to and fro. The log says what each instruction changed;
- * the state at a step is that of its path's start with all changes since applied.
+ * The verifier's log (level 2) as steps one can walk to and fro. The log says what each instruction named
+ * and what that holds afterwards; the state at a step is that of its path's start with all since applied.
  */
 
 export type WalkStep = {
@@ -11,11 +11,13 @@ export type WalkStep = {
   readonly from: number | null;
   readonly text: string;
   readonly source: string | null;
-  /** What changed, as in `R1=ctx() fp-8=mmmmmmmm`; at a path's begin all there is. */
+  /** What the instruction names, as in `R1=ctx() fp-8=mmmmmmmm`; at a path's begin all there is. */
   readonly changes: string;
-  /** After a call or a return: what every frame holds. */
-  frames?: string[];
+  /** After a call: caller and callee; after a return: the caller. Frames above the last are gone. */
+  frames?: FrameLine[];
 };
+
+type FrameLine = { readonly index: number; readonly text: string };
 
 /** A name (`R1`, `fp-8`) and the value the verifier knows. */
 export type Values = ReadonlyMap<string, string>;
@@ -30,11 +32,15 @@ const INSN = /^(\d+): (\([0-9a-f]{2}\) .*?)(?:\s+; (.*))?$/;
 const SAFE = /^(?:from (-?\d+) to )?(\d+): safe$/;
 const RESUME = /^from (-?\d+) to (\d+)(.*)$/;
 const START = /^(\d+)((?: frame\d+)?:(?: .*)?)$/;
-const FRAME = /^ frame\d+: /;
+const FRAME = /^(?: frame(\d+):)? (.*)$/;
+const FRAME_HEADING = /^(caller|callee|returning from callee|to caller at \d+):$/;
 
 export function parseWalk(log: readonly string[]): WalkStep[] {
   const steps: WalkStep[] = [];
   let source: string | null = null;
+  let heading = "";
+  /** The whole state also stands after a call and at each new path: only the first begins something. */
+  let isStart = true;
   const add = (kind: WalkStep["kind"], insn: string, from: string | undefined, text: string, changes = "") =>
     steps.push({ kind, insn: Number(insn), from: from ? Number(from) : null, text, source, changes });
   for (const line of log) {
@@ -42,14 +48,18 @@ export function parseWalk(log: readonly string[]): WalkStep[] {
       source = line.slice(2);
       continue;
     }
-    if (FRAME.test(line)) {
-      const last = steps.at(-1);
-      if (last) {
-        last.frames ??= [];
-        last.frames.push(line);
+    const frame = heading && FRAME.exec(line);
+    if (frame) {
+      if (heading !== "returning from callee") {
+        const last = steps.at(-1);
+        if (last) (last.frames ??= []).push({ index: Number(frame[1] ?? 0), text: frame[2] ?? "" });
       }
+      heading = "";
       continue;
     }
+    heading = FRAME_HEADING.exec(line)?.[1] ?? "";
+    if (heading) continue;
+    if (line.startsWith("Validating ")) isStart = true;
     const insn = INSN.exec(line);
     if (insn) {
       add("insn", insn[1] ?? "", undefined, insn[2] ?? "", insn[3]);
@@ -63,11 +73,16 @@ export function parseWalk(log: readonly string[]): WalkStep[] {
     const resume = RESUME.exec(line);
     if (resume) {
       source = null;
+      // Back from a function: told by the lines above.
+      if (steps.at(-1)?.frames) continue;
       add("resume", resume[2] ?? "", resume[1], "the other side of a branch", resume[3]);
       continue;
     }
     const start = START.exec(line);
-    if (start && line.includes("R10=")) add("start", start[1] ?? "", undefined, "start", start[2]);
+    if (start && isStart && line.includes("R10=")) {
+      add("start", start[1] ?? "", undefined, "start", start[2]);
+      isStart = false;
+    }
   }
   return steps;
 }
@@ -85,20 +100,18 @@ export function stateAt(steps: readonly WalkStep[], at: number): StateView {
       continue;
     }
     if (isBegin(step)) {
-      const index = Number(/^ frame(\d+):/.exec(step.changes)?.[1] ?? 0);
+      const index = Number(/ frame(\d+):/.exec(step.changes)?.[1] ?? 0);
       frames = [{ index, values: new Map(assignments(step.changes)) }];
       changed = new Set();
       continue;
     }
     if (step.frames) {
-      frames = step.frames.map((line, index) => {
-        const values = new Map(assignments(line));
-        // The lines of a call list registers only; a frame that goes on keeps its stack.
-        for (const [name, value] of frames.find((frame) => frame.index === index)?.values ?? []) {
-          if (name.startsWith("fp")) values.set(name, value);
-        }
-        return { index, values };
-      });
+      for (const { index, text } of step.frames) {
+        frames = [
+          ...frames.filter((frame) => frame.index < index),
+          { index, values: new Map(assignments(text)) },
+        ];
+      }
       changed = new Set(frames.at(-1)?.values.keys());
       continue;
     }
@@ -106,8 +119,8 @@ export function stateAt(steps: readonly WalkStep[], at: number): StateView {
     if (!values) continue;
     if (step.text.startsWith("(85) call bpf_")) for (const reg of CLOBBERED) values.delete(reg);
     const news = assignments(step.changes);
+    changed = new Set(news.filter(([name, value]) => values.get(name) !== value).map(([name]) => name));
     for (const [name, value] of news) values.set(name, value);
-    changed = new Set(news.map(([name]) => name));
   }
   return { frames, changed };
 }
