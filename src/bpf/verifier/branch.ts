@@ -2,21 +2,19 @@
  * Conditional jumps: decide them where the operands allow it, else walk both sides with what each side
  * teaches: ranges of scalars, bytes of packet, pointers that are (not) NULL.
  */
-import type { Instruction } from "../isa.ts";
+import type { Instruction, Width } from "../isa.ts";
+import { collectLinked, tellLinked } from "./linked-scalars.ts";
 import { MAX_PACKET_OFFSET } from "./memory-access.ts";
 import { markPrecise } from "./precision.ts";
-import { constant, isConstant } from "./scalar.ts";
-import { alu } from "./scalar-alu.ts";
+import { isConstant, meet, type Scalar } from "./scalar.ts";
 import { decide, FLIPPED, NEGATED, type Refined, type Relation, refine } from "./scalar-branch.ts";
-import { holdsSpill } from "./stack-slot.ts";
-import type { LinkedSet, State } from "./state.ts";
+import type { LinkedPlace, State } from "./state.ts";
 import {
   AT_PACKET_END,
   BEYOND_PACKET_END,
   constantScalar,
   isPacketKind,
   isPointer,
-  isSocketKind,
   type Kind,
   type Value,
   withScalar,
@@ -85,83 +83,55 @@ function decideBranch(insn: BranchInsn, a: Value, b: Value): boolean | null {
 
 function splitScalars(w: Walk, insn: BranchInsn, a: Value, b: Value, target: number): number {
   const same = insn.src !== null && insn.src === insn.dst;
-  const unlearned: Refined = { a: a.scalar, b: b.scalar };
-  const yes = same ? unlearned : refine(insn.op, insn.width, a.scalar, b.scalar);
-  const no = same ? unlearned : refine(NEGATED[insn.op as Relation], insn.width, a.scalar, b.scalar);
+  const sides = same ? refineItself : refine;
+  const yes = sides(insn.op, insn.width, a.scalar, b.scalar);
+  const no = sides(NEGATED[insn.op as Relation], insn.width, a.scalar, b.scalar);
   // A side whose facts contradict each other cannot be reached.
   const only = yes === null ? no : no === null ? yes : null;
   if (only) {
     markPrecise(w, insn.dst);
     if (insn.src !== null) markPrecise(w, insn.src);
   }
-  const linked = collectLinked(w, a, insn.src === null ? null : b);
+  const linked = collectLinked(w, insn.src === null || b.id === a.id ? [a.id] : [b.id, a.id]);
   if (linked.length > 0) w.noteLinked(linked);
   if (only) {
     // One side is impossible, so what the other teaches holds for certain.
-    learn(w.state, insn, a, b, only);
+    learn(w.state, insn, only, linked);
     return only === yes ? target : w.insn + 1;
   }
   if (yes === null || no === null) return w.insn + 1;
   const other = fork(w, target);
-  learn(w.state, insn, a, b, no);
-  learn(other, insn, a, b, yes);
+  learn(w.state, insn, no, linked);
+  learn(other, insn, yes, linked);
   w.enqueue(other);
   return w.insn + 1;
 }
 
-function learn(state: State, insn: BranchInsn, a: Value, b: Value, known: NonNullable<Refined>): void {
+/**
+ * A register compared with itself: Linux walks both sides, the impossible one too, with what the comparison
+ * says of either operand; where that is a contradiction it knows nothing.
+ */
+function refineItself(relation: Relation, width: Width, a: Scalar): Refined {
+  const sides = refine(relation, width, a, a);
+  const both = sides && meet(sides.a, sides.b);
+  return { a: both ?? a, b: both ?? a };
+}
+
+function learn(
+  state: State,
+  insn: BranchInsn,
+  known: NonNullable<Refined>,
+  linked: readonly LinkedPlace[],
+): void {
   const { regs } = state.frame;
-  if (known.a !== a.scalar) {
-    const value = withScalar(a, known.a);
-    regs[insn.dst] = value;
-    tellLinked(state, value, insn.dst);
+  regs[insn.dst] = withScalar(regs[insn.dst]!, known.a);
+  if (insn.src !== null) {
+    const b = withScalar(regs[insn.src]!, known.b);
+    regs[insn.src] = b;
+    if (b.id !== 0) tellLinked(state, b, insn.src, linked);
   }
-  if (insn.src !== null && known.b !== b.scalar) {
-    const value = withScalar(b, known.b);
-    regs[insn.src] = value;
-    tellLinked(state, value, insn.src);
-  }
-}
-
-/** Everything that has the same id as the operands: it learns (or must be precise) with them. */
-function collectLinked(w: Walk, a: Value, b: Value | null): LinkedSet {
-  const idA = a.id;
-  const idB = b?.id ?? 0;
-  if (idA === 0 && idB === 0) return [];
-  const set: { frame: number; reg: number; slot: number }[] = [];
-  const wanted = (v: Value): boolean => v.kind === "scalar" && v.id !== 0 && (v.id === idA || v.id === idB);
-  for (const frame of w.state.frames) {
-    frame.regs.forEach((v, reg) => {
-      if (reg < 10 && wanted(v)) set.push({ frame: frame.index, reg, slot: -1 });
-    });
-    frame.stack.forEach((slot, index) => {
-      if (holdsSpill(slot) && wanted(slot.spilled)) set.push({ frame: frame.index, reg: -1, slot: index });
-    });
-  }
-  return set.length > 1 ? set : [];
-}
-
-/** Gives every copy of `known` what was learned, moved by the distance between them. */
-function tellLinked(state: State, known: Value, reg: number): void {
-  if (known.id === 0) return;
-  const { id } = known;
-  const top = state.frame;
-  const update = (v: Value): Value => {
-    if (v.id !== id || v.kind !== "scalar") return v;
-    const distance = (v.linked ? v.off : 0) - (known.linked ? known.off : 0);
-    if (distance === 0) return { ...v, scalar: known.scalar };
-    return { ...v, scalar: alu("add", 64, known.scalar, constant(BigInt(distance))) };
-  };
-  for (const frame of state.frames) {
-    for (let i = 0; i < 10; i++) {
-      const v = frame.regs[i]!;
-      if (v.id === id && !(frame === top && i === reg)) frame.regs[i] = update(v);
-    }
-    for (let i = 0; i < frame.stack.length; i++) {
-      const slot = frame.stack[i]!;
-      if (slot.spilled.id === id) frame.stack[i] = { bytes: slot.bytes, spilled: update(slot.spilled) };
-    }
-  }
+  const a = regs[insn.dst]!;
+  if (a.id !== 0) tellLinked(state, a, insn.dst, linked);
 }
 
 function splitPointers(w: Walk, insn: BranchInsn, a: Value, b: Value, taken: State): void {
@@ -195,8 +165,8 @@ function settleNull(state: State, ptr: Value, isNull: boolean): void {
   const settle = (v: Value): Value => {
     if (!v.orNull || v.id !== id) return v;
     if (isNull) return ZERO_VALUE;
-    const keepsId = v.map?.spinLockOffset !== undefined || isSocketKind(v.kind);
-    return { ...v, orNull: false, id: keepsId ? v.id : 0 };
+    // Which element it is matters no more, but to a lock in it.
+    return { ...v, orNull: false, id: v.map?.spinLockOffset === undefined ? 0 : v.id };
   };
   for (const frame of state.frames) {
     for (let i = 0; i < 10; i++) frame.regs[i] = settle(frame.regs[i]!);

@@ -193,8 +193,10 @@ function successors(
       return [at + 1, target];
     }
     case "call":
+      // As in Linux, the way back from any call is a point to compare states at.
+      mark(at + 1);
       if (insn.target === "local") {
-        mark(at + 1);
+        mark(at);
         const target = at + 1 + insn.off;
         mark(target);
         return [at + 1, target];
@@ -208,7 +210,12 @@ function successors(
       }
       return [at + 1];
     case "wide":
-      if (insn.pseudo === "func") return [at + 2, functionReference(insn, at)];
+      if (insn.pseudo === "func") {
+        mark(at);
+        mark(at + 2);
+        mark(functionReference(insn, at));
+        return [at + 2, functionReference(insn, at)];
+      }
       return [at + 2];
     default:
       return [at + 1];
@@ -219,7 +226,8 @@ function jumpPoints(slots: readonly (Instruction | null)[]): Uint8Array {
   const points = new Uint8Array(slots.length);
   slots.forEach((insn, at) => {
     if (insn?.kind === "jump" || insn?.kind === "branch") points[at + 1 + insn.off] = 1;
-    if (insn?.kind === "call" && insn.target === "local") points[at + 1] = 1;
+    if (insn?.kind === "call") points[at + 1] = 1;
+    if (insn?.kind === "call" && insn.target === "local") points[at + 1 + insn.off] = 1;
   });
   return points;
 }

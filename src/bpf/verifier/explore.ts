@@ -79,7 +79,7 @@ class Explorer {
       w.state.insn = w.insn;
       if (prunePoint[w.insn] === 1) {
         if (this.#seenBefore()) {
-          log?.safe(w, w.state.previous);
+          log?.safe(w);
           if (!this.#nextPath()) return;
           continue;
         }
@@ -185,7 +185,7 @@ class Explorer {
   /** Takes the newest waiting path. @returns false when none is left */
   #nextPath(): boolean {
     const w: Walk = this.#w;
-    finish(w, w.state);
+    this.#finish(w.state);
     const next = w.pending.pop();
     if (!next) return false;
     w.state = next;
@@ -231,10 +231,12 @@ class Explorer {
       const patience = forced && old.branches > 0 ? 64 : 3;
       if (old.misses > old.hits * patience + patience) {
         kept--;
-        this.#savedCount--;
+        // It goes when the last path from it has ended.
+        if (old.branches === 0) this.#savedCount--;
+        else old.dropped = true;
       }
     }
-    if (list.length > stats.maxStatesPerInsn) stats.maxStatesPerInsn = list.length;
+    if (!found && list.length > stats.maxStatesPerInsn) stats.maxStatesPerInsn = list.length;
     list.length = kept;
     if (found) {
       this.#join(found);
@@ -249,7 +251,18 @@ class Explorer {
     const { state } = w;
     if (!maybeSame(old, state)) return;
     if (old.callbackUnroll === state.callbackUnroll && statesEqual(w, old, state, "exact")) {
+      w.log?.endless(w, old);
       w.reject("infinite-loop", `infinite loop detected at insn ${w.insn}`);
+    }
+  }
+
+  /** A path has ended: every checkpoint that waited only for it is done too. */
+  #finish(state: State): void {
+    for (let s: State | null = state; s !== null; s = s.parent) {
+      s.branches--;
+      if (s.branches > 0) return;
+      closeLoop(this.#w, s);
+      if (s.dropped) this.#savedCount--;
     }
   }
 
@@ -290,15 +303,6 @@ class Explorer {
     w.statesAt[w.insn]!++;
     this.#savedCount++;
     if (this.#savedCount > stats.peakStates) stats.peakStates = this.#savedCount;
-  }
-}
-
-/** A path has ended: every checkpoint that waited only for it is done too. */
-function finish(w: Walk, state: State): void {
-  for (let s: State | null = state; s !== null; s = s.parent) {
-    s.branches--;
-    if (s.branches > 0) return;
-    closeLoop(w, s);
   }
 }
 

@@ -68,16 +68,21 @@ export function stepHelper(w: Walk, id: number): number {
 const ALWAYS_FULL = new Set<MapTypeName>(["array", "percpu_array"]);
 
 function resultOf(w: Walk, helper: VerifierHelper, { map, key }: Found): Value {
-  const id = w.newId();
-  const ref = helper.acquires ? id : 0;
-  if (ref) w.state.refs = [...w.state.refs, { id: ref, insn: w.insn }];
+  if (helper.ret === "void") return UNINIT;
+  if (helper.ret === "integer") {
+    return helper.range ? rangeValue(helper.range[0], helper.range[1]) : UNKNOWN_VALUE;
+  }
+  let id = w.newId();
+  // A reference has a number of its own, which the pointer then goes by.
+  const ref = helper.acquires ? w.newId() : 0;
+  if (ref) {
+    id = ref;
+    w.state.refs = [...w.state.refs, { id: ref, insn: w.insn }];
+  }
   switch (helper.ret) {
-    case "void":
-      return UNINIT;
-    case "integer":
-      return helper.range ? rangeValue(helper.range[0], helper.range[1]) : UNKNOWN_VALUE;
     case "map_value_or_null":
       if (map?.type === "sockmap" || map?.type === "sockhash") {
+        id = w.newId();
         w.state.refs = [...w.state.refs, { id, insn: w.insn }];
         return pointer("sock", { orNull: true, id, ref: id });
       }

@@ -4,6 +4,7 @@
  * a new comparison with data_end.
  */
 import { ALU_OPS, type AluOp, type Instruction } from "../isa.ts";
+import { linkedSum } from "./linked-scalars.ts";
 import { markPrecise } from "./precision.ts";
 import { isConstant, S64_MIN, type Scalar } from "./scalar.ts";
 import { alu, negate, signExtend, swapBytes, zeroExtend32 } from "./scalar-alu.ts";
@@ -76,7 +77,7 @@ export function stepMovsx(w: Walk, insn: Instruction & { kind: "movsx" }): void 
   const unchanged = source.scalar.umax < half;
   const value = unchanged ? withIdentity(w, insn.src, source) : source;
   const extended = signExtend(value.scalar, insn.bits, insn.width);
-  w.write(insn.dst, unchanged ? value : scalarValue(extended));
+  w.write(insn.dst, scalarValue(extended, unchanged ? value.id : 0));
 }
 
 function move(w: Walk, insn: AluInsn): void {
@@ -107,8 +108,8 @@ function combine(w: Walk, insn: AluInsn, op: BinaryOp, target: Value, source: Va
   const operand = source ?? constantScalar(BigInt(insn.imm));
   const targetIsPointer = isPointer(target);
   if (!targetIsPointer && !isPointer(operand)) {
-    const result = scalarValue(alu(op, insn.width, target.scalar, operand.scalar));
-    return linkedSum(w, insn, op, target, operand, result);
+    const result = alu(op, insn.width, target.scalar, operand.scalar);
+    return linkedSum(w, insn, op, target, operand.scalar, result);
   }
   if (targetIsPointer && isPointer(operand)) {
     // The distance of two pointers tells an address: root may have it, as a number.
@@ -121,22 +122,6 @@ function combine(w: Walk, insn: AluInsn, op: BinaryOp, target: Value, source: Va
   }
   markPrecise(w, insn.dst);
   return movePointer(w, insn, op, operand, target.scalar, true);
-}
-
-/** Linux: r2 = r1; r2 += 8 keeps the two linked, 8 apart, so that a check of one bounds the other. */
-function linkedSum(
-  w: Walk,
-  insn: AluInsn,
-  op: BinaryOp,
-  target: Value,
-  operand: Value,
-  result: Value,
-): Value {
-  if (op !== "add" || insn.width !== 64 || insn.src !== null || w.unprivileged) return result;
-  if (target.id === 0 || target.linked || isConstant(result.scalar)) return result;
-  const distance = operand.scalar.smin;
-  if (distance === 0n) return { ...result, id: target.id };
-  return { ...result, id: target.id, linked: true, off: Number(distance) };
 }
 
 function signOf(op: BinaryOp): string {

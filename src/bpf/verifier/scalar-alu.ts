@@ -27,6 +27,7 @@ import {
   tnumLow32,
   tnumMul,
   tnumOr,
+  tnumRange,
   tnumShiftLeft,
   tnumShiftRight,
   tnumShiftRightArithmetic,
@@ -97,37 +98,26 @@ export function truncate(s: Scalar, bytes: number): Scalar {
 
 /** Sign-extends the low `bits`; into 32 bits the upper half becomes zero. */
 export function signExtend(s: Scalar, bits: 8 | 16 | 32, width: Width): Scalar {
-  const half = 1n << BigInt(bits - 1);
-  let min = -half;
-  let max = half - 1n;
-  if (s.smin >= min && s.smax <= max) {
-    min = s.smin;
-    max = s.smax;
-  } else if (bits === 32) {
-    min = BigInt(s.s32min);
-    max = BigInt(s.s32max);
-  } else if (s.smax - s.smin < half * 2n) {
-    const low = BigInt.asIntN(bits, s.smin);
-    const high = BigInt.asIntN(bits, s.smax);
-    if (low <= high) {
-      min = low;
-      max = high;
+  if (isConstant(s)) return constant(BigInt.asUintN(width, BigInt.asIntN(bits, s.tnum.value)));
+  const least = width === 64 ? s.smin : BigInt(s.s32min);
+  const most = width === 64 ? s.smax : BigInt(s.s32max);
+  const size = BigInt(bits);
+  // Known ends survive if nothing above the sign bit differs between them and both have the same sign.
+  if (least >> size === most >> size) {
+    const low = BigInt.asIntN(bits, least);
+    const high = BigInt.asIntN(bits, most);
+    if (low < 0n === high < 0n) {
+      const [min, max] = low <= high ? [low, high] : [high, low];
+      const tnum = tnumRange(BigInt.asUintN(64, min), BigInt.asUintN(64, max));
+      const extended = scalar({ tnum, smin: min, smax: max });
+      return width === 32 ? zeroExtend32(extended) : extended;
     }
   }
-  const tnum = {
-    value: BigInt.asUintN(64, BigInt.asIntN(bits, s.tnum.value)),
-    mask: BigInt.asUintN(64, BigInt.asIntN(bits, s.tnum.mask)),
-  };
-  // An unknown sign spreads over bits that the value says are 0: only the mask may speak there.
-  const extended = scalar({
-    tnum: { value: tnum.value & ~tnum.mask, mask: tnum.mask },
-    smin: min,
-    smax: max,
-  });
+  const half = 1n << (size - 1n);
+  const extended = scalar({ smin: -half, smax: half - 1n });
   return width === 32 ? zeroExtend32(extended) : extended;
 }
 
-/** Two's complement negation: 0 - x. */
 /** Reorders the low `bits` and clears the rest; known bits move with their bytes. */
 export function swapBytes(s: Scalar, order: SwapOrder, bits: 16 | 32 | 64): Scalar {
   const low = truncate(s, bits / 8);
@@ -143,6 +133,7 @@ function reversed(x: bigint, bytes: number): bigint {
   return result;
 }
 
+/** Two's complement negation: 0 - x. */
 export function negate(s: Scalar, width: Width): Scalar {
   return alu("sub", width, constant(0), s);
 }
@@ -226,15 +217,14 @@ const RULES: Readonly<Record<Exclude<AluOp, "mov" | "neg">, Rule | null>> = {
     const count = shiftCount(b, width);
     if (count === null) return null;
     const n = BigInt(count);
-    const shiftedMax = a.umax << n;
+    // A bit that may be shifted out at the top leaves nothing known of the order.
+    const u = a.umax <= 1n << (63n - n) ? { min: a.umin << n, max: a.umax << n } : null;
     const factor = 2 ** count;
-    return facts(
-      tnumShiftLeft(a.tnum, count),
-      shiftedMax <= U64_MAX ? { min: a.umin << n, max: shiftedMax } : null,
-      fitS64(a.smin << n, a.smax << n),
-      count < 32 && a.u32max * factor <= U32_MAX ? { min: a.u32min * factor, max: a.u32max * factor } : null,
-      count < 32 ? fitS32(a.s32min * factor, a.s32max * factor) : null,
-    );
+    const u32 =
+      count < 32 && a.u32max <= 2 ** (31 - count) ? { min: a.u32min * factor, max: a.u32max * factor } : null;
+    // `<< 32` is how compilers begin a sign extension: the low half becomes the whole's sign and size.
+    const s = count === 32 ? { min: BigInt(a.s32min) << 32n, max: BigInt(a.s32max) << 32n } : null;
+    return facts(tnumShiftLeft(a.tnum, count), u, s, u32, null);
   },
   rsh: (a, b, width) => {
     const count = shiftCount(b, width);

@@ -162,20 +162,19 @@ function narrow(s: Scalar, known: Knowledge): Scalar | null {
   return changed ? tryScalar({ ...s, ...known }) : s;
 }
 
+/** What both know of the one number they are; each keeps what it alone knew of its low half. */
 function equal64(a: Scalar, b: Scalar): Refined {
   if (tnumDisjoint(a.tnum, b.tnum)) return null;
-  const both = tryScalar({
+  const both = {
     tnum: tnumIntersect(a.tnum, b.tnum),
     umin: most(a.umin, b.umin),
     umax: least(a.umax, b.umax),
     smin: most(a.smin, b.smin),
     smax: least(a.smax, b.smax),
-    u32min: Math.max(a.u32min, b.u32min),
-    u32max: Math.min(a.u32max, b.u32max),
-    s32min: Math.max(a.s32min, b.s32min),
-    s32max: Math.min(a.s32max, b.s32max),
-  });
-  return both && { a: both, b: both };
+  };
+  const x = tryScalar({ ...a, ...both });
+  const y = x && tryScalar({ ...b, ...both });
+  return x && y && { a: x, b: y };
 }
 
 function equal32(a: Scalar, b: Scalar): Refined {
@@ -234,17 +233,15 @@ function bits(relation: "set" | "unset", a: Scalar, b: Scalar, width: Width): Re
   const mask = width === 64 ? b.tnum.value : tnumLow32(b.tnum).value;
   const { tnum } = a;
   if (relation === "unset") {
+    // Linux forgets the ranges before it narrows the known bits here.
     if ((tnum.value & mask) !== 0n) return null;
-    const x =
-      (tnum.mask & mask) === 0n
-        ? a
-        : tryScalar({ ...a, tnum: { value: tnum.value, mask: tnum.mask & ~mask } });
+    const x = tryScalar({ tnum: { value: tnum.value, mask: tnum.mask & ~mask } });
     return x && { a: x, b };
   }
-  // One unknown bit under the mask must be the set one; several say only that some is.
-  if ((tnum.value & mask) !== 0n) return { a, b };
+  // One bit under the mask must be the set one; several say only that some is.
   if (mask === 0n || ((tnum.value | tnum.mask) & mask) === 0n) return null;
   if ((mask & (mask - 1n)) !== 0n) return { a, b };
+  if ((tnum.value & mask) !== 0n) return { a, b };
   const x = tryScalar({ ...a, tnum: { value: tnum.value | mask, mask: tnum.mask & ~mask } });
   return x && { a: x, b };
 }

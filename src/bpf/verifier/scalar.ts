@@ -12,6 +12,7 @@ import {
   tnumIncludes,
   tnumIntersect,
   tnumLow32,
+  tnumOnlyWithin,
   tnumRange,
   tnumWithLow32,
   U64_MAX,
@@ -226,12 +227,16 @@ export function tryScalar(known: Knowledge): Scalar | null {
       if (sHigh < smax) smax = sHigh;
       // A value known to fit in s32 whose low half is not negative is that low half.
       if (s32min >= 0 && smin >= BigInt(S32_MIN) && smax <= BigInt(S32_MAX)) {
-        if (BigInt(s32min) > smin) smin = BigInt(s32min);
-        if (BigInt(s32max) < smax) smax = BigInt(s32max);
+        // As in Linux its range replaces the others, though they may have been narrower.
+        smin = umin = BigInt(s32min);
+        smax = umax = BigInt(s32max);
       }
     }
 
     if (umin > umax || smin > smax || u32min > u32max || s32min > s32max) return null;
+    // Known bits and range may leave one number only.
+    const only = tnumOnlyWithin(tnum, umin, umax);
+    if (only !== null) return constant(only);
     // Ranges -> known bits.
     const fromRange = tnumRange(umin, umax);
     let next = tnum;
@@ -253,6 +258,22 @@ export function tryScalar(known: Knowledge): Scalar | null {
   if (tnum.mask === 0n) return constant(tnum.value);
   const made = { tnum, umin, umax, smin, smax, u32min, u32max, s32min, s32max };
   return isUnbounded(made) ? UNKNOWN : made;
+}
+
+/** What both say of one number; null where they contradict each other. */
+export function meet(a: Scalar, b: Scalar): Scalar | null {
+  if ((a.tnum.value ^ b.tnum.value) & ~(a.tnum.mask | b.tnum.mask)) return null;
+  return tryScalar({
+    tnum: tnumIntersect(a.tnum, b.tnum),
+    umin: a.umin > b.umin ? a.umin : b.umin,
+    umax: a.umax < b.umax ? a.umax : b.umax,
+    smin: a.smin > b.smin ? a.smin : b.smin,
+    smax: a.smax < b.smax ? a.smax : b.smax,
+    u32min: Math.max(a.u32min, b.u32min),
+    u32max: Math.min(a.u32max, b.u32max),
+    s32min: Math.max(a.s32min, b.s32min),
+    s32max: Math.min(a.s32max, b.s32max),
+  });
 }
 
 /** For facts that come from one sound computation and so cannot contradict each other. */

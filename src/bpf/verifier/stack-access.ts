@@ -72,6 +72,11 @@ export function stackSpan(
   return { frame, min, max, fixed };
 }
 
+/** The log's line of this instruction tells what the slot holds then. */
+function showSlot(w: Walk, frame: Frame, index: number): void {
+  if (w.log !== null && frame === w.frame) w.log.touch(index);
+}
+
 export function slotOf(offset: number): number {
   return Math.floor((-offset - 1) / SLOT_BYTES);
 }
@@ -101,6 +106,7 @@ export function readStack(
   }
   const index = slotOf(span.min);
   const slot = span.frame.slot(index);
+  showSlot(w, span.frame, index);
   if (!holdsSpill(slot)) return readBytes(w, span, span.min, size, size);
 
   const { spilled } = slot;
@@ -188,6 +194,7 @@ export function writeStack(
   const from = byteInSlot(span.min);
   const { frame } = span;
   const before = frame.slot(index);
+  showSlot(w, frame, index);
   if (w.unprivileged && holdsSpill(before) && before.spilled.kind !== "scalar" && size !== SLOT_BYTES) {
     w.reject("pointer-leak", "attempt to corrupt spilled pointer on stack");
   }
@@ -221,9 +228,11 @@ export function writeStack(
 
 /** A scalar that will live in two places gets an id, so that what is learned of one holds for the other. */
 export function withIdentity(w: Walk, reg: number, value: Value): Value {
-  if (value.kind !== "scalar" || isConstant(value.scalar)) return value;
-  if (value.id !== 0 && !value.linked) return value;
-  const named: Value = { ...value, id: w.newId(), off: 0, linked: false };
+  if (value.kind !== "scalar") return value;
+  const fixed = isConstant(value.scalar);
+  if (!value.linked && (fixed || value.id !== 0)) return value;
+  // A sum at a distance cannot be the base of another: it starts an id of its own.
+  const named: Value = { ...value, id: fixed ? 0 : w.newId(), off: 0, linked: 0 };
   w.frame.regs[reg] = named;
   return named;
 }
@@ -248,6 +257,7 @@ function writeSomewhere(w: Walk, span: StackSpan, source: number | null, value: 
       usedZero = true;
     }
     span.frame.setSlot(index, overwritten(slot, byte, 1, next));
+    showSlot(w, span.frame, index);
   }
   if (usedZero && source !== null) markPrecise(w, source);
 }
@@ -312,6 +322,7 @@ export function helperStackAccess(
       addSlot(w.state.marks[span.frame.index]!.written, index);
     }
     span.frame.setSlot(index, overwritten(slot, byte, 1, BYTE.misc));
+    if (raw) showSlot(w, span.frame, index);
   }
 }
 

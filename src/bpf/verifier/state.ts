@@ -102,7 +102,8 @@ export type HeldLock = { readonly id: number; readonly map: unknown };
 export type Reference = { readonly id: number; readonly insn: number };
 
 /** Registers and slots that moved together at one step: if one must be precise, all must. */
-export type LinkedSet = readonly { readonly frame: number; readonly reg: number; readonly slot: number }[];
+export type LinkedPlace = { readonly frame: number; readonly reg: number; readonly slot: number };
+export type LinkedSet = readonly LinkedPlace[];
 
 export class State {
   frames: Frame[];
@@ -120,6 +121,8 @@ export class State {
   branches = 0;
   /** The loop that came round through here (back-edges.ts). */
   loop: Loop | null = null;
+  /** No longer compared with; kept while paths from here are open. */
+  dropped = false;
   marks: Marks[] = [];
   /** Steps since the parent: instruction | slot << 20 | frame << 26 | stack access << 29. */
   history: number[] = [];

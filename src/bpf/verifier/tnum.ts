@@ -30,6 +30,30 @@ export function tnumRange(min: bigint, max: bigint): Tnum {
   return { value: min & ~mask, mask };
 }
 
+/** The least value of `a` that is not below `from`; null where all are. */
+export function tnumAtLeast(a: Tnum, from: bigint): bigint | null {
+  const wrong = (from ^ a.value) & ~a.mask & U64_MAX;
+  if (wrong === 0n) return from;
+  // Above the highest known bit that `from` has wrong, its bits can stay.
+  const at = 1n << BigInt(bitLength(wrong) - 1);
+  if ((a.value & at) !== 0n) return (from & ~(at * 2n - 1n)) | (a.value & (at * 2n - 1n));
+  // There it is too large already: raise the lowest free bit above.
+  const free = a.mask & ~from & ~(at * 2n - 1n);
+  if (free === 0n) return null;
+  const raised = free & -free;
+  return (from & ~(raised * 2n - 1n)) | raised | (a.value & (raised - 1n));
+}
+
+/** The only value of `a` within min..max, or null where there are several (or none). */
+export function tnumOnlyWithin(a: Tnum, min: bigint, max: bigint): bigint | null {
+  // Unknown bits that all lie at the bottom make one run of values.
+  if ((a.mask & (a.mask + 1n)) === 0n) return null;
+  const first = tnumAtLeast(a, min);
+  if (first === null || first > max) return null;
+  const second = first === U64_MAX ? null : tnumAtLeast(a, first + 1n);
+  return second === null || second > max ? first : null;
+}
+
 export function bitLength(x: bigint): number {
   const high = Number(x >> 32n);
   return high !== 0 ? 64 - Math.clz32(high) : 32 - Math.clz32(Number(x & LOW32));

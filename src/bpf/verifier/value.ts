@@ -29,8 +29,8 @@ export const KIND_NAMES = {
 export type Kind = keyof typeof KIND_NAMES;
 
 /** Packet ranges below zero: known not to lie before the end of the packet. */
-export const AT_PACKET_END = -2;
-export const BEYOND_PACKET_END = -1;
+export const AT_PACKET_END = -1;
+export const BEYOND_PACKET_END = -2;
 
 export type Value = {
   readonly kind: Kind;
@@ -45,8 +45,8 @@ export type Value = {
    * Nullable: the same look-up. 0: nobody else.
    */
   readonly id: number;
-  /** Scalars: `off` is the distance to others of this id (r2 = r1 + 4). */
-  readonly linked: boolean;
+  /** Scalars: `off` is the distance to others of this id (r2 = r1 + 4), by a sum this wide; 0: none. */
+  readonly linked: 0 | 32 | 64;
   /** Reference that must be released, 0 for none. */
   readonly ref: number;
   /** Packet pointers: bytes from `id`'s base proved to be in the packet. */
@@ -66,7 +66,7 @@ export const UNINIT: Value = {
   scalar: UNKNOWN,
   off: 0,
   id: 0,
-  linked: false,
+  linked: 0,
   ref: 0,
   range: 0,
   map: null,
@@ -84,7 +84,7 @@ export function scalarValue(scalar: Scalar, id = 0): Value {
     scalar,
     off: 0,
     id,
-    linked: false,
+    linked: 0,
     ref: 0,
     range: 0,
     map: null,
