@@ -4,7 +4,7 @@
  */
 import { type ContextField, contextFields } from "../context.ts";
 import type { Bytes, Instruction } from "../isa.ts";
-import type { MapDef } from "../program.ts";
+import type { MapDef, MapTypeName } from "../program.ts";
 import { forgetCallerSaved } from "./forget.ts";
 import { constant, isConstant, type Scalar, scalar, UNKNOWN } from "./scalar.ts";
 import { signExtend, truncate, zeroExtend32 } from "./scalar-alu.ts";
@@ -34,12 +34,21 @@ export type Access = {
   readonly write: boolean;
   /** Alignment matters although the CPU would not mind. */
   readonly strict?: boolean;
+  /** The load extends the sign: no way to get a pointer. */
+  readonly signed?: boolean;
 };
 
 export function stepLoad(w: Walk, insn: Instruction & { kind: "load" }): void {
   const base = w.read(insn.src);
   w.checkWritable(insn.dst);
-  const access: Access = { reg: insn.src, value: base, off: insn.off, size: insn.bytes, write: false };
+  const access: Access = {
+    reg: insn.src,
+    value: base,
+    off: insn.off,
+    size: insn.bytes,
+    write: false,
+    signed: insn.signed,
+  };
   const loaded = load(w, access, insn.dst);
   w.write(insn.dst, insn.signed ? extended(loaded, insn.bytes) : loaded);
 }
@@ -170,17 +179,36 @@ export function checkRegion(w: Walk, access: Access): void {
       }
       return;
     case "map_ptr":
-      if (write)
-        w.reject(
-          "map-access",
-          `only read from ${v.map?.type.includes("hash") ? "bpf_htab" : "bpf_array"} is supported`,
-        );
-      rejectAccess(w, reg, v);
+      rejectMapPointer(w, access);
       return;
     default:
       rejectAccess(w, reg, v);
   }
 }
+
+/**
+ * Linux lets root read the fields of its struct bpf_map, which this machine has not: everything is refused,
+ * but what Linux refuses too with its words.
+ */
+function rejectMapPointer(w: Walk, { reg, value: v, off, write, strict }: Access): never {
+  const struct = MAP_STRUCTS[v.map?.type ?? "array"] ?? "bpf_map";
+  if (off < 0 && !strict) {
+    w.reject("map-access", `R${reg} is ${struct} invalid negative access: off=${off}`);
+  }
+  if (write || strict) w.reject("map-access", `only read from ${struct} is supported`);
+  rejectAccess(w, reg, v);
+}
+
+const MAP_STRUCTS: Readonly<Partial<Record<MapTypeName, string>>> = {
+  hash: "bpf_htab",
+  percpu_hash: "bpf_htab",
+  lru_hash: "bpf_htab",
+  array: "bpf_array",
+  percpu_array: "bpf_array",
+  prog_array: "bpf_array",
+  sockmap: "bpf_stab",
+  sockhash: "bpf_shtab",
+};
 
 /** Sizes of struct bpf_sock and struct bpf_tcp_sock (Linux UAPI); sock_common shares the first. */
 const SOCKET_BYTES = { sock: 80, sock_common: 80, tcp_sock: 116 } as const;
@@ -256,7 +284,8 @@ function checkPacket(w: Walk, reg: number, v: Value, off: number, size: number):
     );
   }
   if (v.range < 0 || fixed < 0 || size < 0 || fixed + size > v.range) {
-    const r = Math.max(0, v.range);
+    if (v.range < 0) w.reject("packet-bounds", `R${reg} offset is outside of the packet`);
+    const r = v.range;
     w.reject(
       "packet-bounds",
       `invalid access to packet, off=${fixed} size=${size}, R${reg}(id=${v.id},off=${fixed},r=${r})\nR${reg} offset is outside of the packet`,
@@ -281,10 +310,10 @@ function checkAlignment(w: Walk, access: Access): void {
   const isStack = v.kind === "stack";
   if (!isStack && !access.strict) return;
   if (size === 1) return;
-  if (v.orNull || !isPointer(v)) return; // refused for what it is, later
+  if (!access.strict && (v.orNull || !isPointer(v))) return; // refused for what it is, later
   const tnum = tnumAdd(v.scalar.tnum, tnumConst(BigInt.asUintN(64, BigInt(v.off + off))));
   if (tnumIsAligned(tnum, size)) return;
-  const what = isStack ? "stack " : v.kind === "map_value" ? "value " : "";
+  const what = isStack ? "stack " : v.kind === "map_value" && !v.orNull ? "value " : "";
   w.reject(
     "misaligned-access",
     `misaligned ${what}access off ${isConstant(v.scalar) ? v.scalar.smin : formatTnum(v.scalar.tnum)}+${v.off}+${off} size ${size}`,
@@ -351,6 +380,7 @@ function checkContext(w: Walk, access: Access): Field | null {
   if (extra) return extra;
   const field = contextFields(type).find((f) => off >= f.offset && off + size <= f.offset + f.bytes);
   if (!field || !(write ? field.write : field.read).includes(type)) return bad();
+  if (access.signed && field.type !== "scalar") bad();
   const whole = size === field.bytes && off === field.offset;
   // XDP fields and pointers are whole words; numbers of an skb may be read in aligned parts.
   if (

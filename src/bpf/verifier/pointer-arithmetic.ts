@@ -51,7 +51,7 @@ export function stepUnary(w: Walk, insn: Instruction & { kind: "neg" | "swap" })
   w.checkWritable(insn.dst);
   if (w.leaks(target)) w.reject("pointer-arithmetic", `R${insn.dst} pointer arithmetic prohibited`);
   if (insn.kind === "swap") {
-    if (insn.order === "le" && insn.bits === 64) return;
+    if (insn.order === "le" && insn.bits === 64 && target.kind === "scalar") return;
     w.write(insn.dst, scalarValue(swapBytes(target.scalar, insn.order, insn.bits)));
     return;
   }
@@ -66,11 +66,11 @@ export function stepMovsx(w: Walk, insn: Instruction & { kind: "movsx" }): void 
   const source = w.read(insn.src);
   w.checkWritable(insn.dst);
   if (isPointer(source)) {
-    if (insn.width === 64) {
-      w.reject("pointer-arithmetic", `R${insn.src} sign-extension part of pointer`);
+    if (w.unprivileged) {
+      const part = insn.width === 64 ? "sign-extension part" : "partial copy";
+      w.reject("pointer-leak", `R${insn.src} ${part} of pointer`);
     }
-    if (w.unprivileged) w.reject("pointer-leak", `R${insn.src} partial copy of pointer`);
-    w.write(insn.dst, lowHalf(UNKNOWN_VALUE));
+    w.write(insn.dst, insn.width === 64 ? UNKNOWN_VALUE : lowHalf(UNKNOWN_VALUE));
     return;
   }
   const half = 1n << BigInt(insn.bits - 1);
@@ -149,7 +149,7 @@ function movePointer(w: Walk, insn: AluInsn, op: BinaryOp, ptr: Value, by: Scala
   if (op !== "add" && op !== "sub") {
     const what = BITWISE.has(op)
       ? `R${reg} bitwise operator ${signOf(op)} on pointer prohibited`
-      : `R${reg} pointer arithmetic with ${signOf(op)} operator prohibited`;
+      : `R${reg} pointer arithmetic with ${signOf(op).replace("s/", "/").replace("s%", "%")} operator prohibited`;
     w.reject("pointer-arithmetic", what);
   }
   if (op === "sub") {

@@ -52,7 +52,8 @@ export function parseWalk(log: readonly string[]): WalkStep[] {
     if (frame) {
       if (heading !== "returning from callee") {
         const last = steps.at(-1);
-        if (last) (last.frames ??= []).push({ index: Number(frame[1] ?? 0), text: frame[2] ?? "" });
+        if (last)
+          last.frames = [...(last.frames ?? []), { index: Number(frame[1] ?? 0), text: frame[2] ?? "" }];
       }
       heading = "";
       continue;
