@@ -160,7 +160,9 @@ function checkArgument(
       }
       const isSocketValue = kind === "map_value" && (map.type === "sockmap" || map.type === "sockhash");
       if (isSocketValue) {
-        if (!isSocketKind(v.kind) || v.orNull) wrong();
+        if (!isSocketKind(v.kind) || v.orNull) {
+          w.reject("helper-argument", `R${reg} type=${typeName(v)} expected=${EXPECTED.sock}`);
+        }
         return;
       }
       if (!MEMORY_KINDS.has(v.kind) || v.orNull) wrong();
@@ -309,6 +311,9 @@ const HELPERS_OF_MAP: Readonly<Partial<Record<MapTypeName, readonly string[]>>> 
   sockhash: ["sk_redirect_hash", "map_delete_elem", "map_lookup_elem", "map_update_elem"],
 };
 
+/** Not for programs that run under the lock of the sockets in the map. */
+const CHANGES_SOCKET_MAP = new Set(["map_update_elem", "map_delete_elem"]);
+
 function checkMapFits(w: Walk, helper: VerifierHelper, found: Found): void {
   const { map } = found;
   if (!map) return;
@@ -324,7 +329,7 @@ function checkMapFits(w: Walk, helper: VerifierHelper, found: Found): void {
   const fits =
     (!helperWants || helperWants.includes(map.type)) &&
     (!mapWants || mapWants.includes(helper.name)) &&
-    !(isSocketMap && helper.name === "map_update_elem" && w.program.type === "sk_skb");
+    !(isSocketMap && CHANGES_SOCKET_MAP.has(helper.name) && w.program.type === "sk_skb");
   if (!fits) {
     const typeId = MAP_TYPES.find((row) => row.name === map.type)?.id;
     w.reject(

@@ -6,7 +6,7 @@
 import type { KfuncRow } from "../helpers/kfuncs.ts";
 import { forgetCallerSaved } from "./forget.ts";
 import { isConstant } from "./scalar.ts";
-import { slotOf, stackSpan } from "./stack-access.ts";
+import { showSlot, slotOf, stackSpan } from "./stack-access.ts";
 import { BYTE, byteType, iteratorSlot, SLOT_BYTES, SLOT_INVALID } from "./stack-slot.ts";
 import { addSlot, type Frame, markSlotRead, type State } from "./state.ts";
 import { isNull, pointer, UNKNOWN_VALUE, type Value, ZERO_VALUE } from "./value.ts";
@@ -41,6 +41,7 @@ const STEPS = {
     const ref = w.newId();
     w.state.refs = [...w.state.refs, { id: ref, insn: w.insn }];
     frame.setSlot(index, iteratorSlot(pointer("iter_active", { ref })));
+    showSlot(w, frame, index);
     addSlot(w.state.marks[frame.index]!.written, index);
     forgetCallerSaved(w);
     w.frame.regs[0] = UNKNOWN_VALUE;
@@ -96,5 +97,6 @@ function split(w: Walk, { frame, index }: Place): void {
     w.enqueue(round);
   }
   frame.setSlot(index, iteratorSlot({ ...iterator, kind: "iter_drained" }));
+  showSlot(w, frame, index);
   state.frame.regs[0] = ZERO_VALUE;
 }

@@ -60,7 +60,7 @@ export function stackSpan(
   }
   const min = Number(scalar.smin) + base;
   const max = Number(scalar.smax) + base + size;
-  if (min < -STACK_BYTES || max > 0 || size < 0) {
+  if (min < -STACK_BYTES || min > -1 || max > 0 || size < 0) {
     w.reject(
       "stack-bounds",
       fixed
@@ -73,7 +73,7 @@ export function stackSpan(
 }
 
 /** The log's line of this instruction tells what the slot holds then. */
-function showSlot(w: Walk, frame: Frame, index: number): void {
+export function showSlot(w: Walk, frame: Frame, index: number): void {
   if (w.log !== null && frame === w.frame) w.log.touch(index);
 }
 
@@ -274,9 +274,12 @@ export function constantU32OnStack(w: Walk, v: Value): number | null {
   const slot = frame.slot(index);
   const from = byteInSlot(off);
   if (from > 4) return null;
-  let zeros = 0;
-  for (let i = from; i < from + 4; i++) if (byteType(slot, i) === BYTE.zero) zeros++;
-  if (zeros === 4) return 0;
+  const isAll = (type: ByteType) => [0, 1, 2, 3].every((i) => byteType(slot, from + i) === type);
+  if (isAll(BYTE.zero)) return 0;
+  if (isAll(BYTE.spill) && isZeroSpill(slot)) {
+    markSlotPrecise(w, frame.index, index);
+    return 0;
+  }
   if (from !== 0 || !holdsSpill(slot) || spillSize(slot) !== 4) return null;
   const { spilled } = slot;
   if (spilled.kind !== "scalar" || !isConstant(spilled.scalar)) return null;
