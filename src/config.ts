@@ -31,6 +31,10 @@ export const CONFIG_SCHEMA = z.strictObject({
     /** How often the two above are looked at. */
     timeoutCheckMs: whole(10, MAX_TIMEOUT_MS),
     maxValueBytes: whole(1, 1 << 30),
+    /** Of a request's head; more is answered 431. */
+    maxHeaderBytes: whole(1_024, 1 << 20),
+    /** Connections past it are closed at once. */
+    maxConnections: whole(1, 1_000_000),
     /** In-flight requests get this long after SIGTERM. */
     shutdownDeadlineMs: whole(0, MAX_TIMEOUT_MS),
   }),
@@ -55,7 +59,7 @@ export const CONFIG_SCHEMA = z.strictObject({
       .describe("null, or redis://host:port or rediss://host:port"),
     /** A call to it may take this long, waiting included. */
     deadlineMs: whole(1, 60_000),
-    /** Calls under way before new ones are refused. */
+    /** Operations under way, or begun in one turn of the event loop, before new ones are refused (503). */
     maxPending: whole(1, 1_000_000),
     maxBytes: whole(1_024, 2 ** 40),
     maxEntries: whole(1, 2 ** 24),

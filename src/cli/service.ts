@@ -16,6 +16,7 @@ import { createApp } from "../http/app.ts";
 import { LabGuard } from "../http/lab/guard.ts";
 import { hookFamilies } from "../metrics/hook-families.ts";
 import { HotCounters } from "../metrics/hot-counters.ts";
+import { limitFamilies } from "../metrics/limit-families.ts";
 import { createRegistry } from "../metrics/registry.ts";
 import { RequestSampler } from "../metrics/request-sampler.ts";
 import { servingFamilies } from "../metrics/serving-families.ts";
@@ -25,6 +26,7 @@ import type { ColdStore } from "../tiers/cold/store.ts";
 import { CROSSING_INDEX } from "../tiers/crossing.ts";
 import { Admission } from "../tiers/hot/admission.ts";
 import { HotMachine } from "../tiers/hot/machine.ts";
+import { Intake } from "../tiers/intake.ts";
 import { TieredCache } from "../tiers/tiered-cache.ts";
 import { configPath, loadProfile } from "./config-files.ts";
 import { Refusal } from "./exit.ts";
@@ -56,6 +58,7 @@ export class Service {
   readonly objectPath: string;
   #closing = false;
   #port = 0;
+  #dropped = 0;
 
   /** @throws ConfigError, Refusal */
   constructor(config: Config, { logger, cold }: ServiceParts) {
@@ -88,7 +91,13 @@ export class Service {
     this.machine = machine;
     const store = cold ?? new MemoryStore(config.cold);
     const { admission, admissionWindowMs } = config.hot;
-    this.cache = new TieredCache(store, machine?.hot ?? null, new Admission(admission, admissionWindowMs));
+    this.cache = new TieredCache(
+      store,
+      machine?.hot ?? null,
+      new Admission(admission, admissionWindowMs),
+      Date.now,
+      new Intake(config.cold.maxPending),
+    );
     this.hook =
       programs &&
       new TcpStreamHook({
@@ -107,6 +116,7 @@ export class Service {
         : new MemcachedFront(config, { machine, cache: this.cache, injector, counters, nowNs, logger });
     const registry = createRegistry([
       ...servingFamilies(this.stats, this.cache, injector, counters),
+      ...limitFamilies(() => ({ shed: this.cache.intake?.shed ?? 0, droppedConnections: this.#dropped })),
       ...(counters?.families() ?? []),
       ...(this.hook ? hookFamilies(this.hook) : []),
       ...(this.memcached?.families() ?? []),
@@ -139,8 +149,10 @@ export class Service {
     await this.app.ready();
     // First, so that a refusal leaves nothing listening that would keep the process alive.
     await this.memcached?.listen();
-    const { host, port, timeoutCheckMs } = this.config.server;
+    const { host, port, timeoutCheckMs, maxConnections } = this.config.server;
     const { server } = this.app;
+    server.maxConnections = maxConnections;
+    server.on("drop", () => this.#dropped++);
     this.hook?.attach(server, timeoutCheckMs);
     await new Promise<void>((resolve, reject) => {
       const fail = (error: NodeJS.ErrnoException) => {

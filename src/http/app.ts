@@ -18,11 +18,12 @@ export function createApp(options: AppOptions): FastifyInstance {
     keepAliveTimeout: options.keepAliveTimeoutMs,
     requestTimeout: options.requestTimeoutMs,
     exposeHeadRoutes: false,
-    // Node's own limit of a head (16 KiB by default) bounds this.
-    routerOptions: { maxParamLength: 16_384 },
+    // The limit of a head bounds this.
+    routerOptions: { maxParamLength: options.maxHeaderBytes },
     return503OnClosing: false,
     http: {
       headersTimeout: options.headersTimeoutMs,
+      maxHeaderSize: options.maxHeaderBytes,
       connectionsCheckingInterval: options.timeoutCheckMs,
     },
     /**

@@ -114,12 +114,15 @@ export function registerKv(app: FastifyInstance, options: AppOptions): void {
     inTurn(request.raw, () => {
       // The body may have come after the service began to close.
       if (options.closing()) reply.header("connection", "close");
-      meter.cold.hookRuns = note.hookRuns;
-      meter.cold.instructions = note.instructions;
-      meter.cold.nativeBytes = HEAD_BYTES + (Buffer.isBuffer(request.body) ? request.body.length : 0);
-      meter.chargeWrite();
-      reply.header("server-timing", timing.of(meter.cold));
-      settle(() => cache.update(key, change(ttl)), answer, fail);
+      const charged = (result: T) => {
+        meter.cold.hookRuns = note.hookRuns;
+        meter.cold.instructions = note.instructions;
+        meter.cold.nativeBytes = HEAD_BYTES + (Buffer.isBuffer(request.body) ? request.body.length : 0);
+        meter.chargeWrite();
+        reply.header("server-timing", timing.of(meter.cold));
+        answer(result);
+      };
+      settle(() => cache.update(key, change(ttl)), charged, fail);
     });
     return reply;
   };

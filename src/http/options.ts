@@ -28,6 +28,7 @@ export type AppOptions = {
   /** While true, every answer ends its connection. */
   readonly closing: () => boolean;
   readonly maxValueBytes: number;
+  readonly maxHeaderBytes: number;
   readonly keepAliveTimeoutMs: number;
   readonly headersTimeoutMs: number;
   readonly requestTimeoutMs: number;

@@ -9,6 +9,7 @@ import type { Change, ColdStore, Item, Key, MaybePromise, StoreStats } from "./c
 import type { Admission } from "./hot/admission.ts";
 import { type FillResult, HotTier } from "./hot/hot-tier.ts";
 import { fnv1a } from "./hot/layout.ts";
+import type { Intake } from "./intake.ts";
 
 /** What became of one read, for whoever wants to tell: written before the read's answer is given. */
 export type ReadOutcome = { fill: FillResult | null };
@@ -18,6 +19,8 @@ export class TieredCache implements Cache {
   readonly hot: HotTier | null;
   readonly #admission: Admission;
   readonly #now: () => number;
+  /** Null where whoever asks bounds itself: nothing is refused here. */
+  readonly intake: Intake | null;
   /** Reads of the cold tier. */
   coldHits = 0;
   coldMisses = 0;
@@ -31,11 +34,18 @@ export class TieredCache implements Cache {
   #untrustedMs = 0;
 
   /** @param hot null where no program is attached */
-  constructor(cold: ColdStore, hot: HotTier | null, admission: Admission, now: () => number = Date.now) {
+  constructor(
+    cold: ColdStore,
+    hot: HotTier | null,
+    admission: Admission,
+    now: () => number = Date.now,
+    intake: Intake | null = null,
+  ) {
     this.cold = cold;
     this.hot = hot;
     this.#admission = admission;
     this.#now = now;
+    this.intake = intake;
     cold.watch?.({
       remoteWrite: (key) => {
         if (key === null) this.hot?.clear();
@@ -50,7 +60,19 @@ export class TieredCache implements Cache {
     return this.#untrustedMs + (this.trusted ? 0 : this.#now() - this.#untrustedSinceMs);
   }
 
+  /** @throws StoreUnavailable past the intake's bound */
   get(key: Key, outcome?: ReadOutcome): MaybePromise<Item | null> {
+    const { intake } = this;
+    return intake === null ? this.#get(key, outcome) : intake.run(() => this.#get(key, outcome));
+  }
+
+  /** @throws StoreUnavailable past the intake's bound */
+  update<T>(key: Key, change: (old: Item | null) => Change<T>): MaybePromise<T> {
+    const { intake } = this;
+    return intake === null ? this.#update(key, change) : intake.run(() => this.#update(key, change));
+  }
+
+  #get(key: Key, outcome: ReadOutcome | undefined): MaybePromise<Item | null> {
     const hot = this.hot;
     if (hot === null) {
       const item = this.cold.get(key);
@@ -65,7 +87,7 @@ export class TieredCache implements Cache {
       : this.#offer(hot, slot, hash, generation, key, item, outcome);
   }
 
-  update<T>(key: Key, change: (old: Item | null) => Change<T>): MaybePromise<T> {
+  #update<T>(key: Key, change: (old: Item | null) => Change<T>): MaybePromise<T> {
     const hot = this.hot;
     if (hot === null) return this.cold.update(key, change);
     const slot = hot.beginWrite(key);
