@@ -71,6 +71,10 @@ export const CONFIG_SCHEMA = z.strictObject({
   lab: z.strictObject({
     /** auto: only where the service listens on a loopback address. */
     mode: oneOf(["auto", "on", "off"]),
+    /** May the page exchange the programs that serve? */
+    write: z.boolean().describe("true or false"),
+    /** What a program it attaches may take to verify. */
+    verifyTimeMs: whole(1, 600_000),
   }),
   memcached: z.strictObject({
     /** One port for TCP and UDP; null = not served. */

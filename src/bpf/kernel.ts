@@ -19,7 +19,7 @@ import { PacketBuffer, type PacketBufferOptions } from "./packet-buffer.ts";
 import type { MapDef, Program, ProgramObject, ProgramType } from "./program.ts";
 import { Runtime, type RuntimeOptions } from "./runtime.ts";
 import { explain } from "./verifier/explain.ts";
-import { type Target, verify } from "./verifier/verify.ts";
+import { type Target, type Verdict, verify } from "./verifier/verify.ts";
 
 export type KernelOptions = RuntimeOptions;
 
@@ -35,6 +35,11 @@ export type LoadOptions = {
   /** Should compiled code count instructions for the cost model? Default: true. */
   readonly counts?: boolean;
   readonly target?: Target;
+  /**
+   * What verify() said of this very program with these very map definitions, where it was asked already: on
+   * another thread, so that a long walk stops nobody here.
+   */
+  readonly verdict?: Verdict;
 };
 
 /** What run() answers for a program that faulted: the hook sees `fault`, detaches, and goes on without it. */
@@ -134,7 +139,7 @@ export class Kernel {
     }
     const verified = options.verify ?? true;
     if (verified && options.proved !== true) {
-      const verdict = verify(program, { target: options.target ?? "linux" });
+      const verdict = options.verdict ?? verify(program, { target: options.target ?? "linux" });
       if (!verdict.accepted) {
         // The log costs time that only a refused program should pay.
         const { log } = verify(program, { target: options.target ?? "linux", logLevel: 1 });
@@ -159,6 +164,11 @@ export class Kernel {
     );
     this.rt.programs.set(loaded.id, loaded);
     return loaded;
+  }
+
+  /** Nobody runs it any more, but for program arrays that hold it still. Its maps stay: memory is never given back. */
+  unload(loaded: LoadedProgram): void {
+    this.rt.programs.delete(loaded.id);
   }
 
   /**

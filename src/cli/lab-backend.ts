@@ -1,5 +1,12 @@
 /** The lab's view of a running service: what it shows and what it may turn. */
-import type { LabBackend, LoadSettings, Settings, Snapshot } from "../http/lab/backend.ts";
+import type {
+  AttachPlace,
+  LabBackend,
+  LoadSettings,
+  Settings,
+  Snapshot,
+  Upload,
+} from "../http/lab/backend.ts";
 import { Unfulfillable } from "../http/lab/backend.ts";
 import type { HotCounters } from "../metrics/hot-counters.ts";
 import type { SampledRequest } from "../metrics/request-sampler.ts";
@@ -7,19 +14,29 @@ import type { MaybePromise } from "../tiers/cold/store.ts";
 import { CROSSINGS } from "../tiers/crossing.ts";
 import { configNames, loadProfile } from "./config-files.ts";
 import { LabLoad } from "./lab-load.ts";
+import type { LabPrograms } from "./lab-programs.ts";
 import type { Service } from "./service.ts";
 
 export class ServiceLab implements LabBackend {
   readonly profiles = configNames("profiles");
-  readonly canAttach = false;
   readonly #service: Service;
   readonly #counters: HotCounters | null;
   readonly #load: LabLoad;
+  readonly #programs: LabPrograms;
 
-  constructor(service: Service, counters: HotCounters | null) {
+  constructor(service: Service, counters: HotCounters | null, programs: LabPrograms) {
     this.#service = service;
     this.#counters = counters;
+    this.#programs = programs;
     this.#load = new LabLoad(() => service.address());
+  }
+
+  get canWrite(): boolean {
+    return this.#service.config.lab.write;
+  }
+
+  get places(): readonly AttachPlace[] {
+    return this.#programs.places;
   }
 
   snapshot(): Snapshot {
@@ -38,6 +55,7 @@ export class ServiceLab implements LabBackend {
       writes: stats.writes,
       observed: { hot: [...stats.observed.hot.buckets], cold: [...stats.observed.cold.buckets] },
       modelled: { hot: [...stats.modelled.hot.buckets], cold: [...stats.modelled.cold.buckets] },
+      programs: this.#programs.serving(),
       crossings: Object.fromEntries(CROSSINGS.map(({ name }, index) => [name, stats.crossings[index] ?? 0])),
       verdicts: this.#counters?.verdicts() ?? {},
       hot: {
@@ -68,7 +86,7 @@ export class ServiceLab implements LabBackend {
     if (offload !== undefined && hook === null) {
       throw new Unfulfillable("the service was started with --offload off: it has no program to attach");
     }
-    if (offload === "on" && hook !== null && hook.faults > 0) {
+    if (offload === "on" && hook !== null && hook.programs.fault !== null) {
       throw new Unfulfillable("the program failed at run time and stays detached");
     }
     if (next !== null) meter.profile = next;
@@ -89,6 +107,21 @@ export class ServiceLab implements LabBackend {
 
   clear(): MaybePromise<void> {
     return this.#service.cache.clear();
+  }
+
+  async attach(upload: Upload): Promise<void> {
+    await this.#programs.attach(upload);
+    this.#load.reconnect();
+  }
+
+  detach(place: AttachPlace): void {
+    this.#programs.detach(place);
+    this.#load.reconnect();
+  }
+
+  restore(place: AttachPlace): void {
+    this.#programs.restore(place);
+    this.#load.reconnect();
   }
 
   #profile(name: string) {

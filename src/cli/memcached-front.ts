@@ -46,8 +46,8 @@ export type FrontParts = {
 };
 
 export class MemcachedFront {
-  readonly xdp: LoadedProgram | null = null;
-  readonly tc: LoadedProgram | null = null;
+  xdp: LoadedProgram | null = null;
+  tc: LoadedProgram | null = null;
   readonly stats = new ServingStats();
   datagrams: DatagramHook | null = null;
   segments: SegmentHook | null = null;
@@ -92,6 +92,18 @@ export class MemcachedFront {
       throw new Refusal(`cannot listen on ${this.#config.listen}: ${code}`, { cause: error });
     }
     if (machine !== null && (this.xdp !== null || this.tc !== null)) this.#hook(machine, this.server);
+  }
+
+  /** Another program, or none, from the next packet on. */
+  replace(where: "xdp" | "tc", program: LoadedProgram | null): void {
+    this[where] = program;
+    if (this.datagrams === null || this.segments === null) {
+      const { machine } = this.#parts;
+      if (machine !== null && this.server !== null && program !== null) this.#hook(machine, this.server);
+      return;
+    }
+    this.datagrams[where] = program;
+    this.segments[where] = program;
   }
 
   close(): Promise<void> {

@@ -46,6 +46,7 @@ const HELP = `usage: bmc serve [flags]
 ${Object.entries(FLAGS)
   .map(([flag, { section, key, hint }]) => `  --${flag.padEnd(13)} ${`${section}.${key}`.padEnd(20)} ${hint}`)
   .join("\n")}
+  --lab-write     lab.write            the lab page, opened on this machine, may exchange the programs that serve
   --allow-public-udp  memcached.allowPublicUdp  bind memcached's UDP port where others can reach it
   --tail-call MAP[INDEX]=PROGRAM   memcached.tailCalls  fill a slot of a program array; repeatable
   --config FILE   a JSON file shaped like config/default.json
@@ -59,6 +60,7 @@ export async function run(argv: string[]): Promise<number> {
   const parsed = parseArguments("serve", HELP, argv, {
     ...(texts as Record<string, { type: "string" }>),
     "allow-public-udp": { type: "boolean" },
+    "lab-write": { type: "boolean" },
     "tail-call": { type: "string", multiple: true },
   });
   if (parsed === null) return 0;
@@ -82,6 +84,7 @@ export async function run(argv: string[]): Promise<number> {
 
 export type ServeFlags = Partial<Record<Flag | "config", string>> & {
   readonly "allow-public-udp"?: boolean;
+  readonly "lab-write"?: boolean;
   readonly "tail-call"?: readonly string[];
 };
 
@@ -99,6 +102,7 @@ export function serveConfig(flags: ServeFlags, env: Readonly<Record<string, stri
   }
   const allowPublicUdp = flags["allow-public-udp"];
   if (allowPublicUdp) layers.push({ name: "--allow-public-udp", values: { memcached: { allowPublicUdp } } });
+  if (flags["lab-write"]) layers.push({ name: "--lab-write", values: { lab: { write: true } } });
   const tailCalls = flags["tail-call"];
   if (tailCalls) layers.push({ name: "--tail-call", values: { memcached: { tailCalls } } });
   return resolveConfig(layers);
@@ -144,6 +148,11 @@ function banner({ config, machine, hook, objectPath, memcached }: Service, url: 
   lines.push(`  costs     profile ${config.costs.profile}, scale ${config.costs.scale}`);
   lines.push(`  metrics   ${url}/metrics`);
   lines.push(hasLab(config) ? `  lab       ${url}/lab/` : "  lab       off (--lab on)");
+  if (config.lab.write) {
+    lines.push(
+      "  WARNING   --lab-write: whoever opens the lab on this machine may exchange the programs that serve",
+    );
+  }
   return `${lines.join("\n")}\n`;
 }
 

@@ -10,7 +10,7 @@ import type { Config } from "../config.ts";
 import { ConfigError } from "../config.ts";
 import { Injector } from "../costs/injector.ts";
 import { Meter } from "../hooks/meter.ts";
-import { StreamPrograms } from "../hooks/stream-programs.ts";
+import { loadStreamPair, StreamPrograms } from "../hooks/stream-programs.ts";
 import { TcpStreamHook } from "../hooks/tcp-stream.ts";
 import { createApp } from "../http/app.ts";
 import { LabGuard } from "../http/lab/guard.ts";
@@ -31,6 +31,7 @@ import { TieredCache } from "../tiers/tiered-cache.ts";
 import { configPath, loadProfile } from "./config-files.ts";
 import { Refusal } from "./exit.ts";
 import { ServiceLab } from "./lab-backend.ts";
+import { LabPrograms } from "./lab-programs.ts";
 import { MemcachedFront } from "./memcached-front.ts";
 import { oneLine, readObject } from "./program-reference.ts";
 
@@ -63,6 +64,11 @@ export class Service {
   /** @throws ConfigError, Refusal */
   constructor(config: Config, { logger, cold }: ServiceParts) {
     this.config = config;
+    if (config.lab.write && !hasLab(config)) {
+      throw new ConfigError(
+        "config: lab.write needs the lab, which is off here; allowed with it: lab.mode on",
+      );
+    }
     const nowNs = () => performance.now() * 1e6;
     const profile = loadProfile(config.costs.profile);
     const injector = new Injector({ scale: config.costs.scale, nowNs });
@@ -82,7 +88,7 @@ export class Service {
           engine: config.offload.engine,
           fillRace: config.hot.fillRace,
         });
-        programs = new StreamPrograms(machine, object);
+        programs = new StreamPrograms(machine, loadStreamPair(machine, object));
       } catch (error) {
         if (error instanceof LoadError) throw new Refusal(`${this.objectPath}: ${oneLine(error.message)}`);
         throw error;
@@ -132,7 +138,17 @@ export class Service {
       metrics: registry,
       lab: hasLab(config)
         ? {
-            backend: new ServiceLab(this, counters),
+            backend: new ServiceLab(
+              this,
+              counters,
+              new LabPrograms({
+                machine,
+                hook: this.hook,
+                memcached: this.memcached,
+                verifyTimeMs: config.lab.verifyTimeMs,
+                logger,
+              }),
+            ),
             guard: new LabGuard(config.server.host),
             directory: configPath("..", "dist", "lab"),
           }

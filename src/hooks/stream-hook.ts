@@ -43,7 +43,7 @@ const TIMED_A_SECOND = 1_000;
 const SAMPLE = 8;
 
 export class StreamHook implements ConnectionHost {
-  readonly programs: StreamPrograms;
+  programs: StreamPrograms;
   readonly replies = new ReplyBatch();
   readonly splitTimeoutMs: number;
   readonly crossingOfReason: Uint8Array;
@@ -52,7 +52,7 @@ export class StreamHook implements ConnectionHost {
   /** Time from a chunk's arrival until its answers lay ready, of the chunks that were timed. */
   timedNs = 0;
   timedMessages = 0;
-  /** Faults that ended the program's service: 0 or 1. */
+  /** Programs whose service a fault ended. */
   faults = 0;
   protected readonly open = new Set<StreamConnection>();
   protected isAttached = true;
@@ -62,6 +62,7 @@ export class StreamHook implements ConnectionHost {
   /** In this second. */
   #chunks = 0;
   #instructionsBefore = 0;
+  #lastFault: Fault | null = null;
 
   constructor(options: StreamHookOptions) {
     this.#options = options;
@@ -99,6 +100,15 @@ export class StreamHook implements ConnectionHost {
     if (!this.isAttached) return;
     this.isAttached = false;
     for (const connection of this.open) connection.detach();
+  }
+
+  /** Another pair serves from the next message on, of all connections that are not userspace's for life. */
+  replace(programs: StreamPrograms): void {
+    for (const { identity } of this.open) this.programs.removeSocket(identity);
+    for (const { identity, handle } of this.open) programs.addSocket(identity, handle);
+    this.programs = programs;
+    programs.claim();
+    this.#instructionsBefore = programs.instructions;
   }
 
   received(bytes: number): void {
@@ -167,8 +177,9 @@ export class StreamHook implements ConnectionHost {
 
   faulted(): void {
     const fault = this.programs.fault;
-    if (fault === null || this.faults > 0) return;
-    this.faults = 1;
+    if (fault === null || fault === this.#lastFault) return;
+    this.#lastFault = fault;
+    this.faults++;
     this.detach();
     this.#options.onFault(fault);
   }

@@ -8,7 +8,7 @@ import type { LoadedProgram } from "../bpf/kernel.ts";
 import type { ArrayLike } from "../bpf/maps/map.ts";
 import type { SocketMap } from "../bpf/maps/sockets.ts";
 import { HEADROOM_BYTES, type PacketBuffer } from "../bpf/packet-buffer.ts";
-import type { ProgramObject } from "../bpf/program.ts";
+import type { AttachType, ProgramObject } from "../bpf/program.ts";
 import type { Runtime } from "../bpf/runtime.ts";
 import type { Key } from "../tiers/cold/store.ts";
 import type { HotTier } from "../tiers/hot/hot-tier.ts";
@@ -45,13 +45,30 @@ export class AttachError extends Error {
   readonly exitCode = 1;
 }
 
+export type StreamPair = { readonly parser: LoadedProgram; readonly verdict: LoadedProgram };
+
+/** @throws AttachError, LoadError */
+export function loadStreamPair(machine: HotMachine, object: ProgramObject): StreamPair {
+  const of = (attach: AttachType) => {
+    const program = object.programs.find((p) => p.type === "sk_skb" && p.attach === attach);
+    if (program) return program;
+    const has = object.programs.map((p) => `${p.name} (${p.section})`).join(", ") || "none";
+    throw new AttachError(`the object has no sk_skb/${attach} program to attach; it has: ${has}`);
+  };
+  // Both are looked for before either is loaded.
+  const parser = of("stream_parser");
+  const verdict = of("stream_verdict");
+  return { parser: machine.load(parser), verdict: machine.load(verdict) };
+}
+
 export class StreamPrograms {
   readonly parser: LoadedProgram;
   readonly verdict: LoadedProgram;
   readonly packet: PacketBuffer;
   readonly date: HttpDate;
   readonly #rt: Runtime;
-  readonly #sockets: SocketMap | null;
+  /** Where the pair looks its own connection up. */
+  readonly #sockets: readonly SocketMap[];
   readonly #runInfo: number;
   /** Address of struct mc_stream, for programs that want to see every message; else 0. */
   readonly #stream: number;
@@ -59,28 +76,23 @@ export class StreamPrograms {
   /** Whose connection the context struct describes. */
   #identity: SocketIdentity | null = null;
 
-  /** @throws AttachError, LoadError */
-  constructor(machine: HotMachine, object: ProgramObject) {
-    const of = (attach: string) => {
-      const program = object.programs.find((p) => p.type === "sk_skb" && p.attach === attach);
-      if (program) return program;
-      const has = object.programs.map((p) => `${p.name} (${p.section})`).join(", ") || "none";
-      throw new AttachError(`the object has no sk_skb/${attach} program to attach; it has: ${has}`);
-    };
-    const parser = of("stream_parser");
-    const verdict = of("stream_verdict");
+  /** @param packet the buffer of a pair this one takes turns with */
+  constructor(machine: HotMachine, { parser, verdict }: StreamPair, packet?: PacketBuffer) {
     const { kernel } = machine;
     this.#rt = kernel.rt;
     this.#hot = machine.hot;
-    this.packet = kernel.createPacketBuffer("sk_skb", { roomBytes: VISIBLE_BYTES + REPLY_ROOM });
+    this.packet = packet ?? kernel.createPacketBuffer("sk_skb", { roomBytes: VISIBLE_BYTES + REPLY_ROOM });
     // Zeroes the context struct; from then on only what differs between messages is written.
     this.packet.reset(new Uint8Array(0));
-    this.parser = machine.load(parser);
-    this.verdict = machine.load(verdict);
-    const sockets = object.maps.find((map) => map.type === "sockhash");
-    this.#sockets = sockets ? (machine.map(sockets.name, object) as SocketMap | null) : null;
+    this.parser = parser;
+    this.verdict = verdict;
+    const defs = [...parser.program.maps, ...verdict.program.maps];
+    this.#sockets = [...kernel.maps].filter(
+      ({ def }) => def.type === "sockhash" && defs.includes(def),
+    ) as SocketMap[];
     this.#runInfo = addressOf(machine, "run_info");
-    this.#stream = addressOf(machine, STREAM_MAP, object);
+    const stream = [...kernel.maps].find(({ def }) => def.name === STREAM_MAP && defs.includes(def));
+    this.#stream = stream === undefined ? 0 : (stream as ArrayLike).baseAddress;
     this.date = new HttpDate(this.#rt.memory, addressOf(machine, "http_date"));
   }
 
@@ -94,12 +106,18 @@ export class StreamPrograms {
     return this.parser.stats.instructions + this.verdict.stats.instructions;
   }
 
+  /** The context struct was another pair's until now. */
+  claim(): void {
+    this.#identity = null;
+    this.packet.reset(new Uint8Array(0));
+  }
+
   addSocket(identity: SocketIdentity, handle: number): void {
-    this.#sockets?.setHandle(identity.key, handle);
+    for (const map of this.#sockets) map.setHandle(identity.key, handle);
   }
 
   removeSocket(identity: SocketIdentity): void {
-    this.#sockets?.remove(identity.key);
+    for (const map of this.#sockets) map.remove(identity.key);
   }
 
   /**
@@ -187,8 +205,8 @@ export class StreamPrograms {
   }
 }
 
-function addressOf(machine: HotMachine, name: string, object?: ProgramObject): number {
-  const map = machine.map(name, object);
+function addressOf(machine: HotMachine, name: string): number {
+  const map = machine.map(name);
   if (map === null) return 0;
   // Of a per-CPU map, the value of the CPU that runs here.
   const { baseAddress, cpuStrideBytes } = map as ArrayLike;

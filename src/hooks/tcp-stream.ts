@@ -74,7 +74,7 @@ export class TcpStreamHook extends StreamHook implements HttpHost {
   resume(): void {
     const server = this.#server;
     const listener = this.#serverListener;
-    if (server === null || listener === null || this.isAttached || this.faults > 0) return;
+    if (server === null || listener === null || this.isAttached || this.programs.fault !== null) return;
     server.removeListener("connection", listener);
     server.on("connection", this.#onConnection);
     this.isAttached = true;
@@ -105,7 +105,7 @@ export class TcpStreamHook extends StreamHook implements HttpHost {
     note.hookRuns = 0;
     note.instructions = 0;
     if (upper === null) {
-      note.why = this.faults > 0 ? CROSSING_INDEX.fault : CROSSING_INDEX["no-program"];
+      note.why = this.programs.fault !== null ? CROSSING_INDEX.fault : CROSSING_INDEX["no-program"];
       return note;
     }
     note.why = upper.takeNote(response);

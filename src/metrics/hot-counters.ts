@@ -2,6 +2,7 @@
  * Counters the programs keep in BPF maps (per-CPU arrays), read when scraped: nothing is counted twice and
  * nothing in JavaScript on the hot path.
  */
+import type { LoadedProgram } from "../bpf/kernel.ts";
 import type { HotMachine } from "../tiers/hot/machine.ts";
 import {
   STAT_COUNT,
@@ -96,28 +97,34 @@ export class HotCounters {
         name: "bmc_program_runs_total",
         help: "Runs of a program.",
         type: "counter",
-        read: () =>
-          this.#machine.programs.map((p) =>
-            sample(p.stats.runs, { program: p.program.name, engine: p.engine }),
-          ),
+        read: () => this.#byProgram(({ stats }) => stats.runs),
       },
       {
         name: "bmc_program_instructions_total",
         help: "eBPF instructions a program executed.",
         type: "counter",
-        read: () =>
-          this.#machine.programs.map((p) =>
-            sample(p.stats.instructions, { program: p.program.name, engine: p.engine }),
-          ),
+        read: () => this.#byProgram(({ stats }) => stats.instructions),
       },
       {
         name: "bmc_program_faulted",
         help: "1 when a program failed at run time and was detached.",
         type: "gauge",
         read: () =>
-          this.#machine.programs.map((p) => sample(p.fault === null ? 0 : 1, { program: p.program.name })),
+          this.#byProgram(({ fault }) => (fault === null ? 0 : 1)).map(
+            ({ labels: { program = "" }, value }) => sample(Math.min(value, 1), { program }),
+          ),
       },
     ];
+  }
+
+  /** Programs of one name, as two loads of one object are, make one sample: labels must be unique. */
+  #byProgram(read: (program: LoadedProgram) => number): Sample[] {
+    const sums = new Map<string, number>();
+    for (const loaded of this.#machine.programs) {
+      const { name } = loaded.program;
+      sums.set(name, (sums.get(name) ?? 0) + read(loaded));
+    }
+    return [...sums].map(([program, value]) => sample(value, { program, engine: this.#machine.engine }));
   }
 }
 

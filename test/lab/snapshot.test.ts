@@ -11,6 +11,7 @@ const snapshot = (atMs: number, hot: number, cold: number): Snapshot => ({
   writes: 0,
   observed: { hot: [0, hot], cold: [cold, 0] },
   modelled: { hot: [hot, 0], cold: [0, cold] },
+  programs: [],
   crossings: {},
   verdicts: {},
   hot: { entries: 1, live: 0, bytes: 1, fills: 0, invalidations: 0, collisions: 0 },

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { parseObject } from "../../src/bpf/elf/object.ts";
 import { AF_INET } from "../../src/hooks/socket-key.ts";
-import { FATE, StreamPrograms } from "../../src/hooks/stream-programs.ts";
+import { FATE, loadStreamPair, StreamPrograms } from "../../src/hooks/stream-programs.ts";
 import { fnv1a } from "../../src/tiers/hot/layout.ts";
 import { HotMachine } from "../../src/tiers/hot/machine.ts";
 
@@ -34,7 +34,7 @@ const machine = new HotMachine({
   shared: { memory, cpu, cpus, brokenLocks },
   proved,
 });
-const programs = new StreamPrograms(machine, parsed.object);
+const programs = new StreamPrograms(machine, loadStreamPair(machine, parsed.object));
 programs.date.refresh();
 // 0.0.0.0 port 0, as the program spells it: IPv4 mapped into IPv6.
 const key = new Uint8Array(24).fill(0xff, 10, 12);

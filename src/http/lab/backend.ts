@@ -27,6 +27,30 @@ export const LOAD_LIMITS = {
   maxSeconds: 600,
 } as const;
 
+/** Where a program is attached, by its type: before the HTTP server, before and behind memcached. */
+export const ATTACH_PLACES = ["sk_skb", "xdp", "tc"] as const;
+export type AttachPlace = (typeof ATTACH_PLACES)[number];
+export const MAX_UPLOAD_BYTES = 2 ** 20;
+
+/** A program to attach: assembly text, or one of an object file's. */
+export type Upload =
+  | { readonly kind: "text"; readonly text: string }
+  | { readonly kind: "object"; readonly bytes: Uint8Array; readonly program: string };
+
+export type ServingProgram = {
+  readonly place: AttachPlace;
+  /** With the end of the pair: `sk_skb/stream_verdict`. */
+  readonly at: string;
+  readonly name: string;
+  /** Did the service start with it, or did the lab attach it? */
+  readonly from: "start" | "lab";
+  readonly attached: boolean;
+  readonly instructions: number;
+  readonly runs: number;
+  /** Why it was detached at run time, or null. */
+  readonly fault: string | null;
+};
+
 /** Counters only ever grow while the service runs. */
 export type Snapshot = {
   readonly atMs: number;
@@ -39,6 +63,7 @@ export type Snapshot = {
   /** Bucket i counts values in (2^(i-1), 2^i] nanoseconds. */
   readonly observed: PerTier<readonly number[]>;
   readonly modelled: PerTier<readonly number[]>;
+  readonly programs: readonly ServingProgram[];
   readonly crossings: Readonly<Record<string, number>>;
   readonly verdicts: Readonly<Record<string, Readonly<Record<string, number>>>>;
   readonly hot: {
@@ -68,7 +93,10 @@ export class Unfulfillable extends Error {}
 
 export interface LabBackend {
   readonly profiles: readonly string[];
-  readonly canAttach: boolean;
+  /** Started with --lab-write: programs may be exchanged. */
+  readonly canWrite: boolean;
+  /** Hooks this service has. */
+  readonly places: readonly AttachPlace[];
   snapshot(): Snapshot;
   samples(): readonly SampledRequest[];
   /** @throws Unfulfillable */
@@ -77,4 +105,10 @@ export interface LabBackend {
   startLoad(settings: LoadSettings): void;
   stopLoad(): void;
   clear(): MaybePromise<void>;
+  /** Verified elsewhere first, within a time limit. @throws Unfulfillable */
+  attach(upload: Upload): Promise<void>;
+  /** @throws Unfulfillable */
+  detach(place: AttachPlace): void;
+  /** What the service started with serves there again. @throws Unfulfillable */
+  restore(place: AttachPlace): void;
 }

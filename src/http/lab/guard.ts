@@ -6,6 +6,8 @@
 import { randomBytes, timingSafeEqual } from "node:crypto";
 import type { FastifyRequest } from "fastify";
 
+const LOOPBACK_PEER = /^(::1|(::ffff:)?127(\.\d+){3})$/;
+const PROXY_HEADERS = ["forwarded", "x-forwarded-for", "via"];
 const LOOPBACK_NAMES = ["localhost", "127.0.0.1", "[::1]"];
 
 export class LabGuard {
@@ -30,6 +32,18 @@ export class LabGuard {
     const site = headers["sec-fetch-site"];
     if (site !== undefined && site !== "same-origin" && site !== "none") return `Sec-Fetch-Site is '${site}'`;
     return null;
+  }
+
+  /** Programs are exchanged by who sits at this machine: not over the network, not through a proxy on it. */
+  attachProblem(request: FastifyRequest): string | null {
+    const { headers, socket } = request;
+    const peer = socket.remoteAddress ?? "";
+    if (!LOOPBACK_PEER.test(peer))
+      return `programs are attached from this machine only, and ${peer} is not it`;
+    const proxy = PROXY_HEADERS.find((name) => headers[name] !== undefined);
+    return proxy
+      ? `programs are attached from this machine only, and '${proxy}' says it is a proxy's request`
+      : null;
   }
 
   writeProblem(request: FastifyRequest): string | null {

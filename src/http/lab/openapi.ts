@@ -1,5 +1,5 @@
 /** The lab's endpoints in the OpenAPI document, and the routes they are. */
-import { LOAD_LIMITS } from "./backend.ts";
+import { ATTACH_PLACES, LOAD_LIMITS, MAX_UPLOAD_BYTES } from "./backend.ts";
 
 const number = { type: "number", minimum: 0 };
 const integer = (maximum: number) => ({ type: "integer", minimum: 1, maximum });
@@ -26,7 +26,8 @@ export const LAB_SCHEMAS = {
   LabSettings: object({ offload: { enum: ["on", "off"] }, profile: text, costsScale: number }, []),
   LabSession: object({
     token: text,
-    canAttach: { type: "boolean" },
+    whyNotAttach: { type: ["string", "null"], description: "Null: programs may be attached from here." },
+    places: { type: "array", items: { enum: ATTACH_PLACES } },
     profiles: { type: "array", items: text },
     limits: counts,
   }),
@@ -40,11 +41,23 @@ export const LAB_SCHEMAS = {
     writes: number,
     observed: perTier(buckets),
     modelled: perTier(buckets),
+    programs: { type: "array", items: ref("LabProgram") },
     crossings: counts,
     verdicts: { type: "object", additionalProperties: counts },
     hot: counts,
     cold: counts,
     load: object({ running: { type: "boolean" }, settings: ref("LabLoad"), achievedPerSecond: number }),
+  }),
+  LabPlace: object({ place: { enum: ATTACH_PLACES } }),
+  LabProgram: object({
+    place: { enum: ATTACH_PLACES },
+    at: text,
+    name: text,
+    from: { enum: ["start", "lab"] },
+    attached: { type: "boolean" },
+    instructions: number,
+    runs: number,
+    fault: { type: ["string", "null"] },
   }),
   LabRequest: object({
     id: number,
@@ -73,22 +86,35 @@ const get = (operationId: string, summary: string, type: string, schema: object)
     responses: { 200: { description: summary, content: { [type]: { schema } } }, 403: REFUSED },
   },
 });
+const TOKEN = {
+  name: "x-bmc-token",
+  in: "header",
+  required: true,
+  schema: text,
+  description: "From the session.",
+};
+const RESPONSES = {
+  204: { description: "Done." },
+  400: problem("The body is not what this endpoint takes."),
+  403: REFUSED,
+  409: problem("The service cannot do that now."),
+};
 const post = (operationId: string, summary: string, schema: object) => ({
   post: {
     operationId,
     summary,
-    parameters: [
-      { name: "x-bmc-token", in: "header", required: true, schema: text, description: "From the session." },
-    ],
+    parameters: [TOKEN],
     requestBody: { required: true, content: { "application/json": { schema } } },
-    responses: {
-      204: { description: "Done." },
-      400: problem("The body is not what this endpoint takes."),
-      403: REFUSED,
-      409: problem("The service cannot do that now."),
-    },
+    responses: RESPONSES,
   },
 });
+/** Only with --lab-write, and only from loopback. */
+const WRITE_ONLY = problem("Not this service's own page on this machine, or started without --lab-write.");
+const exchange = (operationId: string, summary: string) => {
+  const { post: operation } = post(operationId, summary, ref("LabPlace"));
+  return { post: { ...operation, responses: { ...RESPONSES, 403: WRITE_ONLY } } };
+};
+const upload = { type: "string", maxLength: MAX_UPLOAD_BYTES };
 
 export const LAB_PATHS = {
   "/api/lab/session": get(
@@ -115,6 +141,40 @@ export const LAB_PATHS = {
   "/api/lab/settings": post("labSettings", "Offload on or off, profile, dilation.", ref("LabSettings")),
   "/api/lab/load": post("labLoad", "Start the bounded built-in load on this service.", ref("LabLoad")),
   "/api/lab/load/stop": post("labLoadStop", "Stop it.", object({})),
+  "/api/lab/attach": {
+    post: {
+      operationId: "labAttach",
+      summary: "Verify a program, on a thread of its own and within a time limit, and let it serve.",
+      parameters: [
+        TOKEN,
+        {
+          name: "program",
+          in: "query",
+          schema: text,
+          description: "Of an object file: which program. The other half of an sk_skb pair comes along.",
+        },
+      ],
+      requestBody: {
+        required: true,
+        content: {
+          "text/plain": { schema: { ...upload, description: "Assembly: one program." } },
+          "application/octet-stream": {
+            schema: { ...upload, format: "binary", description: "A .bpf.o file." },
+          },
+        },
+      },
+      responses: {
+        ...RESPONSES,
+        403: WRITE_ONLY,
+        409: problem(
+          "Refused: what the verifier says, or that it took too long, or that there is no such hook.",
+        ),
+        413: problem("The program is too large."),
+      },
+    },
+  },
+  "/api/lab/detach": exchange("labDetach", "Let no program serve at a hook."),
+  "/api/lab/restore": exchange("labRestore", "Let the programs serve that the service started with."),
   "/api/lab/clear": post("labClear", "Empty both tiers.", object({})),
 };
 

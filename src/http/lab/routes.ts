@@ -3,7 +3,14 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { ledger } from "../../costs/ledger.ts";
 import { problem } from "../problem.ts";
-import { type LabBackend, LOAD_LIMITS, Unfulfillable } from "./backend.ts";
+import {
+  ATTACH_PLACES,
+  type LabBackend,
+  LOAD_LIMITS,
+  MAX_UPLOAD_BYTES,
+  Unfulfillable,
+  type Upload,
+} from "./backend.ts";
 import type { LabGuard } from "./guard.ts";
 
 const EVENT_EVERY_MS = 500;
@@ -25,6 +32,7 @@ const LOAD = z.strictObject({
   seconds: z.int().min(1).max(LOAD_LIMITS.maxSeconds),
 });
 const NOTHING = z.strictObject({});
+const PLACE = z.strictObject({ place: z.enum(ATTACH_PLACES) });
 
 export function registerLabRoutes(
   app: FastifyInstance,
@@ -32,18 +40,27 @@ export function registerLabRoutes(
   guard: LabGuard,
   closing: () => boolean,
 ): void {
-  const read = (url: string, answer: (reply: FastifyReply) => FastifyReply) => {
+  const read = (url: string, answer: (reply: FastifyReply, request: FastifyRequest) => FastifyReply) => {
     app.get(url, (request, reply) => {
       const refused = guard.readProblem(request);
-      return refused === null ? answer(reply) : reply.code(403).send(problem(403, refused));
+      return refused === null ? answer(reply, request) : reply.code(403).send(problem(403, refused));
     });
   };
-  const write = <T>(url: string, schema: z.ZodType<T>, act: (body: T) => unknown) => {
+  const attachProblem = (request: FastifyRequest) =>
+    backend.canWrite
+      ? guard.attachProblem(request)
+      : "start the service with --lab-write to exchange its programs";
+  const write = <T>(
+    url: string,
+    parse: (request: FastifyRequest) => Parsed<T>,
+    act: (body: T) => unknown,
+    further: (request: FastifyRequest) => string | null = () => null,
+  ) => {
     app.post(url, async (request, reply) => {
-      const refused = guard.writeProblem(request);
+      const refused = guard.writeProblem(request) ?? further(request);
       if (refused !== null) return reply.code(403).send(problem(403, refused));
-      const body = parseBody(request, schema);
-      if ("fault" in body) return reply.code(400).send(problem(400, body.fault));
+      const body = parse(request);
+      if ("fault" in body) return reply.code(body.code ?? 400).send(problem(body.code ?? 400, body.fault));
       try {
         await act(body.value);
       } catch (error) {
@@ -54,10 +71,11 @@ export function registerLabRoutes(
     });
   };
 
-  read("/api/lab/session", (reply) =>
+  read("/api/lab/session", (reply, request) =>
     reply.header("cache-control", "no-store").send({
       token: guard.token,
-      canAttach: backend.canAttach,
+      whyNotAttach: attachProblem(request),
+      places: backend.places,
       profiles: backend.profiles,
       limits: LOAD_LIMITS,
     }),
@@ -70,10 +88,13 @@ export function registerLabRoutes(
       }),
     ),
   );
-  write("/api/lab/settings", SETTINGS, (body) => backend.change(body));
-  write("/api/lab/load", LOAD, (body) => backend.startLoad(body));
-  write("/api/lab/load/stop", NOTHING, () => backend.stopLoad());
-  write("/api/lab/clear", NOTHING, () => backend.clear());
+  write("/api/lab/settings", json(SETTINGS), (body) => backend.change(body));
+  write("/api/lab/load", json(LOAD), (body) => backend.startLoad(body));
+  write("/api/lab/load/stop", json(NOTHING), () => backend.stopLoad());
+  write("/api/lab/clear", json(NOTHING), () => backend.clear());
+  write("/api/lab/attach", parseUpload, (upload) => backend.attach(upload), attachProblem);
+  write("/api/lab/detach", json(PLACE), ({ place }) => backend.detach(place), attachProblem);
+  write("/api/lab/restore", json(PLACE), ({ place }) => backend.restore(place), attachProblem);
 
   let streams = 0;
   read("/api/lab/events", (reply) => {
@@ -102,7 +123,30 @@ export function registerLabRoutes(
   });
 }
 
-type Parsed<T> = { readonly value: T } | { readonly fault: string };
+type Parsed<T> = { readonly value: T } | { readonly fault: string; readonly code?: number };
+
+const json =
+  <T>(schema: z.ZodType<T>) =>
+  (request: FastifyRequest): Parsed<T> =>
+    parseBody(request, schema);
+
+/** Assembly as text/plain; an object file as anything else, with the program's name beside it. */
+function parseUpload(request: FastifyRequest): Parsed<Upload> {
+  const { body, headers } = request;
+  const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0);
+  if (bytes.length === 0)
+    return { fault: "the body is empty; send assembly as text/plain or an object file" };
+  if (bytes.length > MAX_UPLOAD_BYTES) {
+    return { code: 413, fault: `a program of ${bytes.length} bytes; at most ${MAX_UPLOAD_BYTES} are taken` };
+  }
+  const { program } = request.query as { readonly program?: unknown };
+  if (headers["content-type"]?.startsWith("text/plain")) {
+    return { value: { kind: "text", text: bytes.toString("utf8") } };
+  }
+  if (typeof program !== "string" || program === "")
+    return { fault: "?program= must name one of the object's programs" };
+  return { value: { kind: "object", bytes: Uint8Array.from(bytes), program } };
+}
 
 function parseBody<T>(request: FastifyRequest, schema: z.ZodType<T>): Parsed<T> {
   const { body } = request;

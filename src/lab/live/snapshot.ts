@@ -20,6 +20,21 @@ export type LoadSettings = {
   readonly seconds: number;
 };
 
+/** A program at a hook, or one that was there until it was detached. */
+export type ServingProgram = {
+  readonly place: "sk_skb" | "xdp" | "tc";
+  /** With the end of the pair: `sk_skb/stream_verdict`. */
+  readonly at: string;
+  readonly name: string;
+  /** Did the service start with it, or did the lab attach it? */
+  readonly from: "start" | "lab";
+  readonly attached: boolean;
+  readonly instructions: number;
+  readonly runs: number;
+  /** Why it was detached at run time, or null. */
+  readonly fault: string | null;
+};
+
 export type Snapshot = {
   readonly atMs: number;
   readonly offload: "on" | "off";
@@ -30,6 +45,7 @@ export type Snapshot = {
   readonly writes: number;
   readonly observed: Readonly<Record<Tier, Buckets>>;
   readonly modelled: Readonly<Record<Tier, Buckets>>;
+  readonly programs: readonly ServingProgram[];
   /** Requests that crossed into userspace, by reason. */
   readonly crossings: Readonly<Record<string, number>>;
   /** program → verdict → count */

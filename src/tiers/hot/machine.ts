@@ -9,6 +9,7 @@ import { LoadError } from "../../bpf/load-error.ts";
 import type { ArrayLike, BpfMap } from "../../bpf/maps/map.ts";
 import type { MapDef, Program, ProgramObject } from "../../bpf/program.ts";
 import type { SharedMachine } from "../../bpf/runtime.ts";
+import type { Verdict } from "../../bpf/verifier/verify.ts";
 import { type FillRace, HotTier } from "./hot-tier.ts";
 import { HOT_ENTRY_BYTES } from "./layout.ts";
 import { SharedEntries } from "./shared-entries.ts";
@@ -30,6 +31,8 @@ const WORKERS_OWN: readonly string[] = ["http_date"];
 
 /** One slot of a program array, as a user names it: MAP[INDEX]=PROGRAM. */
 export type TailCall = { readonly map: string; readonly index: number; readonly program: string };
+/** Verdicts reached elsewhere, over programs whose maps `bindShared` has bound already. */
+export type Verdicts = ReadonlyMap<Program, Verdict>;
 type Slot = { readonly def: MapDef; readonly index: number; readonly program: string };
 
 export type HotMachineOptions = {
@@ -56,7 +59,7 @@ export class HotMachine {
   readonly #entries: number;
   #memcachedPort = 0;
   readonly #shared = new Map<string, MapDef>();
-  readonly #objects = new Map<ProgramObject, Map<string, LoadedProgram>>();
+  readonly #objects = new WeakMap<ProgramObject, Map<string, LoadedProgram>>();
 
   /** @throws LoadError when the hot map does not fit */
   constructor(options: HotMachineOptions) {
@@ -73,15 +76,31 @@ export class HotMachine {
   }
 
   /** Loads one program of an object. @throws LoadError */
-  load(program: Program): LoadedProgram {
+  load(program: Program, verdicts?: Verdicts): LoadedProgram {
     const maps = program.maps.map((def) => this.#bind(def));
     const bound = { ...program, maps };
     const proof = fingerprint(bound);
-    const loaded = this.kernel.load(bound, { engine: this.engine, proved: this.proved.has(proof) });
+    const verdict = verdicts?.get(program);
+    const loaded = this.kernel.load(bound, {
+      engine: this.engine,
+      proved: this.proved.has(proof),
+      ...(verdict && { verdict }),
+    });
     this.proved.add(proof);
     this.programs.push(loaded);
     this.#writeConfig();
     return loaded;
+  }
+
+  /** Definitions that objects share by name, as they are now. */
+  get sharedMaps(): readonly MapDef[] {
+    return [...this.#shared.values()];
+  }
+
+  unload(loaded: LoadedProgram): void {
+    this.kernel.unload(loaded);
+    const at = this.programs.indexOf(loaded);
+    if (at >= 0) this.programs.splice(at, 1);
   }
 
   /**
@@ -89,7 +108,12 @@ export class HotMachine {
    * object says, then with `tailCalls`. Programs already loaded from the object are not loaded again.
    * @throws LoadError
    */
-  loadWithTailCalls(object: ProgramObject, name: string, tailCalls: readonly TailCall[] = []): LoadedProgram {
+  loadWithTailCalls(
+    object: ProgramObject,
+    name: string,
+    tailCalls: readonly TailCall[] = [],
+    verdicts?: Verdicts,
+  ): LoadedProgram {
     const loaded = this.#loadedOf(object);
     const wanted = [name];
     for (let next = wanted.shift(); next !== undefined; next = wanted.shift()) {
@@ -98,7 +122,7 @@ export class HotMachine {
         const has = object.programs.map((candidate) => candidate.name).join(", ") || "none";
         throw new LoadError("BAD_BYTECODE", `the object has no program '${next}'; it has: ${has}`);
       }
-      if (!loaded.has(next)) loaded.set(next, this.load(program));
+      if (!loaded.has(next)) loaded.set(next, this.load(program, verdicts));
       for (const slot of slotsOf(program, tailCalls))
         if (!loaded.has(slot.program)) wanted.push(slot.program);
     }
@@ -133,17 +157,12 @@ export class HotMachine {
 
   #bind(def: MapDef): MapDef {
     if (!SHARED_MAPS.includes(def.name)) return def;
-    const known = this.#shared.get(def.name);
-    if (known === undefined) {
+    if (!this.#shared.has(def.name)) {
       const bound = def.name === HOT_MAP ? { ...def, maxEntries: this.#entries } : def;
       this.#shared.set(def.name, bound);
       if (WORKERS_OWN.includes(def.name)) this.kernel.createMap(bound, true);
-      return bound;
     }
-    // Someone's own object may use the name for something else: then it is not ours to share.
-    const same =
-      known.type === def.type && known.keyBytes === def.keyBytes && known.valueBytes === def.valueBytes;
-    return same ? known : def;
+    return bindShared(def, this.sharedMaps);
   }
 
   /** Tells the memcached programs which port is theirs (hot_map.h, hot_config). */
@@ -165,6 +184,16 @@ export class HotMachine {
     if (config.get(key)?.every((byte, i) => byte === value[i])) return;
     config.set(key, value);
   }
+}
+
+/** The shared map a definition stands for, or itself. */
+export function bindShared(def: MapDef, shared: readonly MapDef[]): MapDef {
+  const known = shared.find(({ name }) => name === def.name);
+  if (known === undefined) return def;
+  // Someone's own object may use the name for something else: then it is not ours to share.
+  const same =
+    known.type === def.type && known.keyBytes === def.keyBytes && known.valueBytes === def.valueBytes;
+  return same ? known : def;
 }
 
 /** As src/programs/hot_map.h declares it. */

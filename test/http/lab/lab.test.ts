@@ -47,7 +47,18 @@ describe("the lab's endpoints", () => {
 
   it("are all in /openapi.json", async () => {
     const document = (await (await fetch(`${url}/openapi.json`)).json()) as typeof OPENAPI;
-    for (const path of ["session", "events", "requests", "settings", "load", "load/stop", "clear"]) {
+    for (const path of [
+      "session",
+      "events",
+      "requests",
+      "settings",
+      "load",
+      "load/stop",
+      "clear",
+      "attach",
+      "detach",
+      "restore",
+    ]) {
       expect(document.paths).toHaveProperty([`/api/lab/${path}`]);
     }
   });
@@ -78,6 +89,17 @@ describe("the lab's endpoints", () => {
     const response = await post(path, body);
     expect(response.status).toBe(status);
     expect(await response.text()).toMatch(message);
+  });
+
+  it("exchange no program unless started with --lab-write, and say so", async () => {
+    const session = (await (await fetch(`${url}/api/lab/session`)).json()) as { whyNotAttach: string };
+    expect(session.whyNotAttach).toMatch(/--lab-write/);
+    expect((await post("/api/lab/attach", {})).status).toBe(403);
+    expect((await post("/api/lab/restore", { place: "sk_skb" })).status).toBe(403);
+    expect((await snapshot()).programs.map(({ name, from }) => [name, from])).toEqual([
+      ["http_kv_parser", "start"],
+      ["http_kv_verdict", "start"],
+    ]);
   });
 
   it("change profile, dilation and offload while serving", async () => {
