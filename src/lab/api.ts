@@ -3,12 +3,17 @@
  * page got from /api/lab/session; the server refuses them without it, and from any other origin.
  */
 import type { LedgerLine } from "../costs/ledger.ts";
-import type { LoadSettings } from "./live/snapshot.ts";
+import type { LoadSettings, ServingProgram } from "./live/snapshot.ts";
+import type { Source } from "./verifier/protocol.ts";
+
+type Place = ServingProgram["place"];
 
 export type Session = {
   readonly token: string;
-  /** Started with --lab-write: programs may be attached. */
-  readonly canAttach: boolean;
+  /** Null: programs may be attached from here. */
+  readonly whyNotAttach: string | null;
+  /** Hooks the service has. */
+  readonly places: readonly Place[];
   readonly profiles: readonly string[];
   readonly limits: {
     readonly maxRatePerSecond: number;
@@ -58,6 +63,20 @@ export const changeSettings = (settings: Settings) => post("/api/lab/settings", 
 export const startLoad = (settings: LoadSettings) => post("/api/lab/load", settings);
 export const stopLoad = () => post("/api/lab/load/stop", {});
 export const clearTiers = () => post("/api/lab/clear", {});
+export const detachProgram = (place: Place) => post("/api/lab/detach", { place });
+export const restoreProgram = (place: Place) => post("/api/lab/restore", { place });
+
+/** @throws with what the verifier says, when it refuses */
+export function attachProgram(source: Source): Promise<void> {
+  const path = "/api/lab/attach";
+  return source.kind === "text"
+    ? send(path, "text/plain", source.text)
+    : send(
+        `${path}?program=${encodeURIComponent(source.program)}`,
+        "application/octet-stream",
+        Uint8Array.from(source.bytes),
+      );
+}
 
 async function getJson<T>(path: string): Promise<T> {
   const response = await fetch(path);
@@ -65,33 +84,35 @@ async function getJson<T>(path: string): Promise<T> {
   return (await response.json()) as T;
 }
 
-async function post(path: string, body: unknown): Promise<void> {
-  const response = await send(path, body);
+function post(path: string, body: unknown): Promise<void> {
+  return send(path, "application/json", JSON.stringify(body));
+}
+
+type Body = string | Uint8Array<ArrayBuffer>;
+
+async function send(path: string, type: string, body: Body): Promise<void> {
+  const response = await sendOnce(path, type, body);
   // The server was restarted since the page got its token: get the new one and try once more.
-  const final = response.status === 403 ? await resend(path, body) : response;
+  const final = response.status === 403 ? await resend(path, type, body) : response;
   if (!final.ok) throw new Error(await problemOf(final));
 }
 
-async function resend(path: string, body: unknown): Promise<Response> {
+async function resend(path: string, type: string, body: Body): Promise<Response> {
   session = null;
-  return send(path, body);
+  return sendOnce(path, type, body);
 }
 
-async function send(path: string, body: unknown): Promise<Response> {
+async function sendOnce(path: string, type: string, body: Body): Promise<Response> {
   const { token } = await getSession();
-  return fetch(path, {
-    method: "POST",
-    headers: { "content-type": "application/json", "x-bmc-token": token },
-    body: JSON.stringify(body),
-  });
+  return fetch(path, { method: "POST", headers: { "content-type": type, "x-bmc-token": token }, body });
 }
 
-/** RFC 9457 problem details say what was wrong. */
+/** The service's own words for what was wrong. */
 async function problemOf(response: Response): Promise<string> {
   const text = await response.text();
   try {
-    const { detail, title } = JSON.parse(text) as { detail?: string; title?: string };
-    return detail ?? title ?? text;
+    const { message } = JSON.parse(text) as { message?: string };
+    return message ?? text;
   } catch {
     return text || `the server answered ${response.status}`;
   }

@@ -4,6 +4,7 @@ import { formatBytes, formatCount, formatPercent } from "../format.ts";
 import { Controls } from "../live/controls.tsx";
 import { Latency } from "../live/latency.tsx";
 import { PathDiagram } from "../live/path-diagram.tsx";
+import { Programs } from "../live/programs.tsx";
 import { Rates } from "../live/rates.tsx";
 import { Samples } from "../live/samples.tsx";
 import { type Snapshot, TIERS, type Window } from "../live/snapshot.ts";
@@ -47,6 +48,7 @@ function Dashboard({ snapshot, window }: { snapshot: Snapshot; window: Window | 
           </h2>
           <Rates snapshots={snapshots.value} />
         </section>
+        <Programs programs={snapshot.programs} />
         <Counts snapshot={snapshot} />
       </div>
       <div class="live-column">

@@ -2,6 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { VerifyOptions } from "../../bpf/verifier/verify.ts";
 import { route } from "../router.ts";
+import { Attach } from "../verifier/attach.tsx";
 import { VerifierClient } from "../verifier/client.ts";
 import { Editor } from "../verifier/editor.tsx";
 import { GALLERY, type GalleryEntry, galleryEntry } from "../verifier/gallery.ts";
@@ -216,6 +217,7 @@ export function Verifier() {
                 </label>
               )}
             </p>
+            <Attach source={source} reply={verified} busy={busy} />
           </section>
           <section class="panel packet-run" aria-label="Run on a packet">
             <h2>Run it on a packet</h2>
