@@ -7,6 +7,7 @@ import { PROFILES } from "../profiles.ts";
 import type { Outcome, Question } from "../what-if/compute.ts";
 import { Curves } from "../what-if/curves.tsx";
 import { PRESETS, type Preset } from "../what-if/presets.ts";
+import { PublishedView } from "../what-if/published-view.tsx";
 import "../styles/what-if.css";
 
 const AT_A_HOOK = [...PROFILES.values()]
@@ -135,6 +136,7 @@ export function WhatIf() {
             />
           </section>
         )}
+        {preset?.experiment && <PublishedView name={preset.experiment} />}
       </div>
     </>
   );

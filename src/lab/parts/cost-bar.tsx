@@ -53,11 +53,10 @@ export function LedgerTable({ lines }: { lines: readonly LedgerLine[] }) {
         <thead>
           <tr>
             <th scope="col">stage</th>
-            <th scope="col">what</th>
+            <th scope="col">what, and where the figure is from</th>
             <th scope="col">quantity</th>
             <th scope="col">each</th>
             <th scope="col">time</th>
-            <th scope="col">source</th>
           </tr>
         </thead>
         <tbody>
@@ -66,15 +65,18 @@ export function LedgerTable({ lines }: { lines: readonly LedgerLine[] }) {
               <td>
                 <span class={`swatch stage-${line.stage.replaceAll(" ", "-")}`} /> {line.stage}
               </td>
-              <td>{line.item}</td>
+              <td>
+                {line.item}
+                <br />
+                <span class="why">
+                  [{line.source}] {line.ref}
+                </span>
+              </td>
               <td class="number">{line.quantity}</td>
               <td class="number">
-                {line.unitNs} {line.unit}
+                {Number(line.unitNs.toPrecision(4))} {line.unit}
               </td>
               <td class="number">{formatNs(line.ns)}</td>
-              <td>
-                [{line.source}] {line.ref}
-              </td>
             </tr>
           ))}
         </tbody>

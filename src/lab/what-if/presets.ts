@@ -1,7 +1,9 @@
 /** Published experiments: the settings they were made with and the points to lay over the curves. */
 import bmcCores from "../../../config/experiments/bmc-cores.json" with { type: "json" };
+import bmcTraffic from "../../../config/experiments/bmc-traffic.json" with { type: "json" };
 import partialOffload from "../../../config/experiments/partial-offload.json" with { type: "json" };
 import type { Question } from "./compute.ts";
+import type { PublishedName } from "./published.ts";
 
 export type Point = { readonly x: number; readonly y: number; readonly series: "without" | "with" };
 export type Preset = {
@@ -12,6 +14,8 @@ export type Preset = {
   readonly profile: string;
   readonly hits: readonly Point[];
   readonly cores: readonly Point[];
+  /** Run again under the curves, with its points. */
+  readonly experiment?: PublishedName;
 };
 
 const published: Readonly<Record<string, { readonly value: number }>> = bmcCores.published;
@@ -22,6 +26,14 @@ const point = (series: Point["series"], key: string, x: number): Point[] => {
 };
 const { capacityPlain, capacityHot } = partialOffload.published;
 const { params } = partialOffload;
+const FIFTY_AND_FIVE: Question = {
+  rate: params.fastRate + params.slowRate,
+  hitRatio: params.fastRate / (params.fastRate + params.slowRate),
+  readRatio: 1,
+  keyBytes: params.keyBytes,
+  valueBytes: params.fastValue,
+  cores: 1,
+};
 
 export const PRESETS: readonly Preset[] = [
   {
@@ -66,16 +78,37 @@ export const PRESETS: readonly Preset[] = [
     title: "50 K fast and 5 K slow requests/s",
     source: "DEM s.3.2, Fig. 6",
     note: "The slow requests' median went from 40.6 to 61.5 µs, wire included, although only 5 of 55 thousand are slow. Lesson 5 shows it.",
+    question: FIFTY_AND_FIVE,
+    profile: "xdp-native",
+    hits: [],
+    cores: [],
+    experiment: "sockets",
+  },
+  {
+    title: "The same before an AF_XDP server",
+    source: "DEM Fig. 9",
+    note: "A server that has no stack to save gains less, and its slow requests still wait behind the program.",
+    question: FIFTY_AND_FIVE,
+    profile: "xdp-native",
+    hits: [],
+    cores: [],
+    experiment: "af-xdp",
+  },
+  {
+    title: "BMC, the less of the traffic it can answer",
+    source: bmcTraffic.source,
+    note: "The sliders' model takes one value size for all; the published mix of sizes is run again below.",
     question: {
-      rate: params.fastRate + params.slowRate,
-      hitRatio: params.fastRate / (params.fastRate + params.slowRate),
+      rate: 1_000_000,
+      hitRatio: bmcTraffic.params.hitRatio,
       readRatio: 1,
-      keyBytes: params.keyBytes,
-      valueBytes: params.fastValue,
-      cores: 1,
+      keyBytes: bmcTraffic.params.keyBytes,
+      valueBytes: bmcTraffic.params.valueBytes,
+      cores: bmcTraffic.params.cores,
     },
     profile: "xdp-native",
     hits: [],
     cores: [],
+    experiment: "traffic",
   },
 ];

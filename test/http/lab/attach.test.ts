@@ -103,11 +103,11 @@ describe("attaching from the lab", () => {
   let lab: Lab;
   beforeAll(async () => {
     lab = await start({ admission: "always", memcached: "127.0.0.1:0" });
-  }, 30_000);
+  }, 120_000);
   afterEach(async () => {
     for (const place of lab.session.places) await lab.place("restore", place);
   });
-  afterAll(() => lab.service.close());
+  afterAll(() => lab.service.close(), 60_000);
 
   it.each([
     ["no token", { "x-bmc-token": "" }],
@@ -247,7 +247,7 @@ describe("attaching from the lab", () => {
     expect((await slow.serving()).every(({ from, attached }) => from === "start" && attached)).toBe(true);
     expect(await slow.place("restore", "xdp")).toMatch(/^409 .*--memcached/);
     await slow.service.close();
-  }, 30_000);
+  }, 120_000);
 
   it("verifies one program at a time", async () => {
     const both = await Promise.all([lab.attach(PASS_ALL), lab.attach(PASS_ALL)]);
