@@ -17,6 +17,8 @@ const missing = !existsSync(CHROMIUM)
 const PAGES = ["live", "verifier", "what-if", "lessons/2", "lessons/5"] as const;
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+/** Others may want this machine too. */
+const SLOW = { timeout: 40_000 };
 const textOf = async (locator: Locator) => (await locator.textContent()) ?? "";
 
 describe.skipIf(missing !== null)(`the lab in a browser${missing ? ` (skipped: ${missing})` : ""}`, () => {
@@ -42,7 +44,7 @@ describe.skipIf(missing !== null)(`the lab in a browser${missing ? ` (skipped: $
         "--disable-sync",
       ],
     });
-  });
+  }, 60_000);
   afterAll(async () => {
     await browser.close();
     await service.close();
@@ -176,6 +178,88 @@ describe.skipIf(missing !== null)(`the lab in a browser${missing ? ` (skipped: $
     await page.getByText("Line 1:").waitFor();
     await page.context().close();
   });
+
+  it("an object file dropped onto the page is opened, its C lines beside the walk", async () => {
+    const page = await open("verifier/first");
+    const object = readFileSync(new URL("../../src/programs/http_kv.bpf.o", import.meta.url), "base64");
+    const dropped = await page.evaluateHandle((base64) => {
+      const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([bytes], "http_kv.bpf.o"));
+      return transfer;
+    }, object);
+    await page.dispatchEvent("main", "drop", { dataTransfer: dropped });
+    const choice = page.getByLabel("Program", { exact: true }).locator("option");
+    await expect.poll(() => choice.allInnerTexts(), SLOW).toContain("http_kv_verdict");
+    await page.locator(".verdict h2.good").waitFor(SLOW);
+    await page.getByRole("slider", { name: "Walk: step" }).focus();
+    await page.keyboard.press("ArrowRight");
+    await page.locator(".walk .step-source").first().waitFor();
+    await page.context().close();
+  }, 60_000);
+
+  it("a walk that takes too long is stopped, and the next program is verified", async () => {
+    const page = await open("verifier/first");
+    await page.clock.install();
+    const type = async (text: string) => {
+      await page.locator(".cm-content").click();
+      await page.keyboard.press("Control+a");
+      await page.keyboard.insertText(text);
+      await page.getByRole("button", { name: "Verify" }).click();
+    };
+    const body = "r2 = r1\n".repeat(40);
+    await type(`.type xdp\nr1 = 0\nloop: r1 += 1\n${body}if r1 < 20000 goto loop\nr0 = 2\nexit\n`);
+    await page.getByText("Verifying…").waitFor();
+    await page.clock.fastForward(20_000);
+    await page.getByText("stopped after 20 seconds").waitFor(SLOW);
+    await type("r0 = 2\nexit\n");
+    await page.locator(".verdict h2.good").waitFor(SLOW);
+    await page.context().close();
+  }, 60_000);
+
+  it("a program is attached, serves, and gives way again; a stopped server shows, and is found again", async () => {
+    const serve = async (port: string) => {
+      const config = serveConfig({ port, "costs-scale": "0", "lab-write": true }, {});
+      const made = new Service(config, { logger: pino({ level: "silent" }) });
+      return { made, ...(await made.listen()) };
+    };
+    const first = await serve("0");
+    const context = await browser.newContext({ viewport: { width: 1280, height: 720 } });
+    const page = await context.newPage();
+    await page.goto(`${first.url}/lab/#/verifier/first`);
+    const attach = page.getByRole("button", { name: "Attach" });
+    await page.getByText("A program of type xdp needs memcached").waitFor(SLOW);
+    expect(await attach.isDisabled()).toBe(true);
+    await page.locator(".cm-content").click();
+    await page.keyboard.press("Control+a");
+    await page.keyboard.insertText('.type "sk_skb/stream_verdict"\nr0 = 1\nexit\n');
+    await page.getByRole("button", { name: "Verify" }).click();
+    await page.getByText("It will serve before the HTTP server").waitFor(SLOW);
+    await attach.click();
+    await page.getByText("Attached before the HTTP server").waitFor(SLOW);
+    await page.getByRole("link", { name: "Live" }).click();
+    const programs = page.locator(".programs");
+    await programs.getByText("from the lab").waitFor(SLOW);
+    await programs.getByRole("button", { name: "Restore sk_skb" }).click();
+    await programs.getByText("from the lab").waitFor({ state: "detached", ...SLOW });
+    const state = page.locator(".connection");
+    await first.made.close();
+    await expect.poll(() => textOf(state), SLOW).toContain("stopped");
+    const second = await serve(String(first.port));
+    await expect.poll(() => textOf(state), SLOW).toBe("live");
+    await page.getByRole("button", { name: "Clear both tiers" }).click();
+    await expect.poll(() => textOf(page.locator(".controls [role=alert]"))).toBe("");
+    await context.close();
+    await second.made.close();
+  }, 90_000);
+
+  it("a published experiment is simulated beside its points", async () => {
+    const page = await open("what-if");
+    await page.getByLabel("Published").selectOption({ label: "50 K fast and 5 K slow requests/s" });
+    const shown = page.getByRole("region", { name: "The published experiment, simulated" });
+    await shown.getByText("wire and client").waitFor(SLOW);
+    await page.context().close();
+  }, 60_000);
 
   it("the sliders move the curve and the verdict", async () => {
     const page = await open("what-if");
