@@ -5,7 +5,7 @@
 import { SK_ACTION } from "../bpf/context.ts";
 import type { Fault } from "../bpf/fault.ts";
 import type { LoadedProgram } from "../bpf/kernel.ts";
-import type { ArrayLike } from "../bpf/maps/map.ts";
+import type { ArrayLike, BpfMap } from "../bpf/maps/map.ts";
 import type { SocketMap } from "../bpf/maps/sockets.ts";
 import { HEADROOM_BYTES, type PacketBuffer } from "../bpf/packet-buffer.ts";
 import type { AttachType, ProgramObject } from "../bpf/program.ts";
@@ -90,10 +90,10 @@ export class StreamPrograms {
     this.#sockets = [...kernel.maps].filter(
       ({ def }) => def.type === "sockhash" && defs.includes(def),
     ) as SocketMap[];
-    this.#runInfo = addressOf(machine, "run_info");
+    this.#runInfo = addressOf(machine, machine.map("run_info"));
     const stream = [...kernel.maps].find(({ def }) => def.name === STREAM_MAP && defs.includes(def));
-    this.#stream = stream === undefined ? 0 : (stream as ArrayLike).baseAddress;
-    this.date = new HttpDate(this.#rt.memory, addressOf(machine, "http_date"));
+    this.#stream = addressOf(machine, stream ?? null);
+    this.date = new HttpDate(this.#rt.memory, addressOf(machine, machine.map("http_date")));
   }
 
   /** The fault that ended the pair's service, or null. */
@@ -205,8 +205,7 @@ export class StreamPrograms {
   }
 }
 
-function addressOf(machine: HotMachine, name: string): number {
-  const map = machine.map(name);
+function addressOf(machine: HotMachine, map: BpfMap | null): number {
   if (map === null) return 0;
   // Of a per-CPU map, the value of the CPU that runs here.
   const { baseAddress, cpuStrideBytes } = map as ArrayLike;
