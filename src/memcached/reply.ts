@@ -1,15 +1,32 @@
 /**
  * Reply bytes on their way out. Small pieces are copied into one slab, values of PART_BYTES and more are
  * kept by reference (stored values never change), so that a reply naming a megabyte value a thousand times
- * costs a thousand references. One buffer serves a whole server: it is filled and flushed within one
- * synchronous stretch, never across an await.
+ * costs a thousand references. Each conversation has a buffer of its own: over an asynchronous cold tier many
+ * write in turns before any of them is sent. Slabs are shared, though: one is taken with the first byte and
+ * given back with the flush, so that conversations which never wait use the same one in turns.
  */
 const SLAB_BYTES = 65_536;
+const FREE_SLABS_MAX = 16;
+const NO_SLAB = Buffer.alloc(0);
 /** From here on a copy costs more than one more piece in the write. */
 const PART_BYTES = 8_192;
 
 /** A constant line as bytes. */
 export const text = (line: string): Uint8Array => new Uint8Array(Buffer.from(line, "latin1"));
+
+/** Slabs between two uses. */
+export class SlabPool {
+  readonly #free: Buffer[] = [];
+
+  take(bytes: number): Buffer {
+    if (bytes > SLAB_BYTES) return Buffer.allocUnsafeSlow(bytes);
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+  }
+
+  give(slab: Buffer): void {
+    if (slab.length === SLAB_BYTES && this.#free.length < FREE_SLABS_MAX) this.#free.push(slab);
+  }
+}
 
 export type Mark = {
   readonly slab: Buffer;
@@ -20,15 +37,16 @@ export type Mark = {
 };
 
 export class ReplyBuffer {
-  #slab: Buffer;
+  readonly #pool: SlabPool;
+  #slab: Buffer = NO_SLAB;
   /** Where the piece under way begins. */
   #from = 0;
   #at = 0;
   #parts: Uint8Array[] = [];
   #partBytes = 0;
 
-  constructor() {
-    this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  constructor(pool: SlabPool) {
+    this.#pool = pool;
   }
 
   get length(): number {
@@ -48,7 +66,8 @@ export class ReplyBuffer {
 
   /** @param written false when someone still holds the pieces: the slab is theirs then */
   reset(written: boolean): void {
-    if (!written) this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+    if (written) this.#pool.give(this.#slab);
+    this.#slab = NO_SLAB;
     this.#from = 0;
     this.#at = 0;
     this.#partBytes = 0;
@@ -155,7 +174,7 @@ export class ReplyBuffer {
   #room(bytes: number): void {
     if (this.#at + bytes <= this.#slab.length) return;
     this.#seal();
-    this.#slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, bytes));
+    this.#slab = this.#pool.take(bytes);
     this.#from = 0;
     this.#at = 0;
   }

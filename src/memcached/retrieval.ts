@@ -128,7 +128,7 @@ type Later = {
 
 async function answerLater(session: Session, later: Later): Promise<void> {
   const { bytes, lineEnd, reply, engine } = session;
-  // Nothing of this line may stand in the shared buffer while others use it.
+  // What stands in the buffer is sent while the line waits.
   if (later.mark) reply.rewind(later.mark);
   const spans: [start: number, end: number][] = [];
   for (let at = session.ends[later.touch === null ? 0 : 1]!; at < lineEnd; ) {

@@ -1,7 +1,7 @@
 /**
  * One client's conversation: a parser's sink that finds the command of each line and runs it. Handlers
- * (the table in commands.ts) read the request's tokens from the session and write to its reply buffer, which is shared
- * with other sessions: a handler that waits writes nothing before it goes on.
+ * (the table in commands.ts) read the request's tokens from the session and write to its reply buffer. A handler that
+ * waits writes nothing before it goes on: what stands in the buffer then is sent.
  */
 import { ItemTooLarge, type Key, type MaybePromise, StoreUnavailable } from "../tiers/cold/store.ts";
 import type { Engine } from "./engine.ts";
@@ -51,7 +51,7 @@ export class Session implements CommandSink {
   count = 0;
   noreply = false;
 
-  /** Reply bytes of earlier commands still in the shared buffer; 0 after a wait, when they were sent. */
+  /** Reply bytes of earlier commands still in the buffer; 0 after a wait, when they were sent. */
   #replyStart = 0;
   #onBlock: BlockHandler | null = null;
   #afterSwallow: Uint8Array | null = null;

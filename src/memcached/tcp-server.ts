@@ -1,13 +1,13 @@
 /**
  * memcached over TCP. Commands that arrived together are answered in one write; a client that does not
  * read is not read from: past a high-water mark of unsent replies its commands wait, unparsed, in the
- * chunk they came in. One slab of reply bytes serves all connections (reply.ts).
+ * chunk they came in.
  */
 import { createServer, type Server, type Socket } from "node:net";
 import type { SegmentFlow, SegmentHook } from "../hooks/segment.ts";
 import { COMMANDS } from "./commands.ts";
 import type { Engine } from "./engine.ts";
-import { ReplyBuffer, text } from "./reply.ts";
+import { ReplyBuffer, SlabPool, text } from "./reply.ts";
 import { Session, type SessionHost } from "./session.ts";
 import { BINARY_REQUEST } from "./udp-server.ts";
 
@@ -27,7 +27,7 @@ export class TcpServer {
   readonly server: Server;
   readonly #engine: Engine;
   readonly #limits: TcpLimits;
-  readonly #reply = new ReplyBuffer();
+  readonly #slabs = new SlabPool();
   readonly #connections = new Set<Connection>();
   /** The programs on the wire side; null where none is attached. */
   hook: SegmentHook | null = null;
@@ -64,7 +64,7 @@ export class TcpServer {
     }
     counters.total_connections++;
     counters.curr_connections++;
-    const connection = new Connection(this.#engine, this, this.#reply, socket);
+    const connection = new Connection(this.#engine, this, this.#slabs, socket);
     this.#connections.add(connection);
     if (this.#limits.idleTimeoutMs > 0) {
       socket.setTimeout(this.#limits.idleTimeoutMs, () => socket.destroy());
@@ -86,9 +86,9 @@ class Connection implements SessionHost {
   #draining = false;
   #inputEnded = false;
 
-  constructor(engine: Engine, server: TcpServer, reply: ReplyBuffer, socket: Socket) {
+  constructor(engine: Engine, server: TcpServer, slabs: SlabPool, socket: Socket) {
     this.#engine = engine;
-    this.reply = reply;
+    this.reply = new ReplyBuffer(slabs);
     this.#socket = socket;
     const { remoteAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
     this.#flow = server.hook?.open({ remoteAddress, remotePort, localAddress, localPort }) ?? null;
@@ -197,7 +197,7 @@ class Connection implements SessionHost {
       }
       socket.uncork();
     }
-    // A write that went out at once leaves nothing behind, and the slab is ours again.
+    // A write that went out at once leaves nothing behind, and the slab serves others.
     reply.reset(socket.writableLength === 0);
   }
 }

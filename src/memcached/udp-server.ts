@@ -7,7 +7,7 @@ import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { type DatagramHook, EGRESS_DROP, INGRESS } from "../hooks/datagram.ts";
 import { COMMANDS } from "./commands.ts";
 import type { Engine } from "./engine.ts";
-import { ReplyBuffer } from "./reply.ts";
+import { ReplyBuffer, SlabPool } from "./reply.ts";
 import { Session, type SessionHost } from "./session.ts";
 import { DATAGRAM_MAX_BYTES, FRAME_BYTES, PAYLOAD_MAX_BYTES, requestId, writeFrame } from "./udp-frame.ts";
 
@@ -19,7 +19,7 @@ export const BINARY_REQUEST = 0x80;
 export class UdpServer {
   readonly #engine: Engine;
   readonly #socket: Socket;
-  readonly #reply = new ReplyBuffer();
+  readonly #slabs = new SlabPool();
   readonly #idle: DatagramConversation[] = [];
   #waiting = 0;
   #frame = Buffer.alloc(DATAGRAM_MAX_BYTES);
@@ -71,7 +71,7 @@ export class UdpServer {
       return;
     }
     counters.udp_requests++;
-    const conversation = this.#idle.pop() ?? new DatagramConversation(this.#engine, this, this.#reply);
+    const conversation = this.#idle.pop() ?? new DatagramConversation(this.#engine, this, this.#slabs);
     if (conversation.take(datagram, id, from)) this.#idle.push(conversation);
     else this.#waiting++;
   }
@@ -82,9 +82,8 @@ export class UdpServer {
     this.#idle.push(conversation);
   }
 
-  /** Sends what the reply buffer holds as one message. */
-  send(id: number, to: RemoteInfo): void {
-    const reply = this.#reply;
+  /** Sends what the conversation has to say as one message. */
+  send(id: number, reply: ReplyBuffer, to: RemoteInfo): void {
     const bytes = reply.length;
     if (bytes === 0) return;
     const total = Math.ceil(bytes / PAYLOAD_MAX_BYTES);
@@ -133,8 +132,8 @@ class DatagramConversation implements SessionHost {
   #id = 0;
   #from: RemoteInfo = { address: "", family: "IPv4", port: 0, size: 0 };
 
-  constructor(engine: Engine, server: UdpServer, reply: ReplyBuffer) {
-    this.reply = reply;
+  constructor(engine: Engine, server: UdpServer, slabs: SlabPool) {
+    this.reply = new ReplyBuffer(slabs);
     this.#server = server;
     this.#session = new Session(engine, this, COMMANDS);
   }
@@ -151,7 +150,7 @@ class DatagramConversation implements SessionHost {
   }
 
   commandDone(): void {
-    this.#server.send(this.#id, this.#from);
+    this.#server.send(this.#id, this.reply, this.#from);
   }
 
   settled(): void {

@@ -1,14 +1,14 @@
 /** A session without sockets: bytes in, reply bytes out. */
 import { COMMANDS } from "../../src/memcached/commands.ts";
 import { Engine, type EngineOptions } from "../../src/memcached/engine.ts";
-import { ReplyBuffer } from "../../src/memcached/reply.ts";
+import { ReplyBuffer, SlabPool } from "../../src/memcached/reply.ts";
 import { Session } from "../../src/memcached/session.ts";
 import { memoryCache } from "./peers.ts";
 
 export class Conversation {
   readonly engine: Engine;
   readonly session: Session;
-  readonly reply = new ReplyBuffer();
+  readonly reply = new ReplyBuffer(new SlabPool());
   readonly faults: unknown[] = [];
   /** Replies of finished commands. */
   text = "";

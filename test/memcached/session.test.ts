@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { COMMANDS } from "../../src/memcached/commands.ts";
-import { ReplyBuffer } from "../../src/memcached/reply.ts";
+import { ReplyBuffer, SlabPool } from "../../src/memcached/reply.ts";
 import { slabClass } from "../../src/memcached/slab-class.ts";
 import type { Cache } from "../../src/tiers/cache.ts";
 import { StoreUnavailable } from "../../src/tiers/cold/store.ts";
@@ -120,7 +120,7 @@ describe("memory a client can make us hold", () => {
   });
 
   test("a megabyte value named a hundred times is held once", () => {
-    const reply = new ReplyBuffer();
+    const reply = new ReplyBuffer(new SlabPool());
     const big = new Uint8Array(1_000_000);
     const before = process.memoryUsage().arrayBuffers;
     for (let i = 0; i < 100; i++) reply.value(big);
