@@ -1,6 +1,6 @@
 /**
  * Names of all helper functions by id, as the Linux UAPI numbers them (enum bpf_func_id in
- * <linux/bpf.h>, Linux 6.1; ids are ABI). Only for reading and writing text: which helpers this machine
+ * <linux/bpf.h>, Linux 6.2; ids are ABI). Only for reading and writing text: which helpers this machine
  * has, and how they are called, is the table in signatures.ts.
  */
 const NAMES = `
@@ -37,7 +37,7 @@ xdp_load_bytes xdp_store_bytes copy_from_user_task skb_set_tstamp ima_file_hash 
 map_lookup_percpu_elem skc_to_mptcp_sock dynptr_from_mem ringbuf_reserve_dynptr ringbuf_submit_dynptr
 ringbuf_discard_dynptr dynptr_read dynptr_write dynptr_data tcp_raw_gen_syncookie_ipv4
 tcp_raw_gen_syncookie_ipv6 tcp_raw_check_syncookie_ipv4 tcp_raw_check_syncookie_ipv6 ktime_get_tai_ns
-user_ringbuf_drain
+user_ringbuf_drain cgrp_storage_get cgrp_storage_delete
 `;
 
 const BY_ID: readonly string[] = NAMES.trim().split(/\s+/);

@@ -161,7 +161,8 @@ function splitPointers(w: Walk, insn: BranchInsn, a: Value, b: Value, taken: Sta
 /** Every copy of a nullable pointer becomes NULL, or the pointer. A reference that is NULL needs no release. */
 function settleNull(state: State, ptr: Value, isNull: boolean): void {
   const { id, ref } = ptr;
-  if (isNull && ref !== 0) state.refs = state.refs.filter((r) => r.id !== ref);
+  // A view of another socket (sk_fullsock) may be NULL while that one is held.
+  if (isNull && ref !== 0 && ref === id) state.refs = state.refs.filter((r) => r.id !== ref);
   const settle = (v: Value): Value => {
     if (!v.orNull || v.id !== id) return v;
     if (isNull) return ZERO_VALUE;

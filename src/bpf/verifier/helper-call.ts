@@ -2,10 +2,12 @@
  * Calls of helper functions: is the helper known here, does every argument fit its prototype, what is known
  * of the result, and what the call does to locks, references and packet pointers.
  */
+import { helperName } from "../helpers/names.ts";
 import type { MapDef, MapTypeName } from "../program.ts";
 import { MAP_TYPES } from "../program.ts";
 import { forgetCallerSaved, forgetPackets } from "./forget.ts";
 import { enterCallback, returnAsOther } from "./function-call.ts";
+import { whyRefused } from "./helpers-elsewhere.ts";
 import { isGplCompatible } from "./license.ts";
 import { type VerifierArg, type VerifierHelper, verifierHelper } from "./linux-helpers.ts";
 import { checkRegion, checkUnmodifiedContext, rangeValue } from "./memory-access.ts";
@@ -27,13 +29,21 @@ import {
 import type { Walk } from "./walk.ts";
 
 /** What checking the arguments found, for later arguments and for the result. */
-type Found = { map: MapDef | null; ref: number; callback: Value | null; key: number | null };
+type Found = {
+  map: MapDef | null;
+  /** Reference that ends with the call. */
+  ref: number;
+  /** Reference of a socket the result is another view of. */
+  viewed: number;
+  callback: Value | null;
+  key: number | null;
+};
 
 /** @returns the next instruction */
 export function stepHelper(w: Walk, id: number): number {
   const helper = verifierHelper(id);
   if (!helper) {
-    w.reject("unknown-helper", `invalid func unknown#${id}`);
+    w.reject("unknown-helper", whyRefused(id, helperName(id), w.program.type));
   }
   if (!helper.types.includes(w.program.type)) {
     w.reject("unknown-helper", `program of this type cannot use helper bpf_${helper.name}#${helper.id}`);
@@ -45,7 +55,7 @@ export function stepHelper(w: Walk, id: number): number {
   if (w.state.lock && !helper.underLock) {
     w.reject("spin-lock", "function calls are not allowed while holding a lock");
   }
-  const found: Found = { map: null, ref: 0, callback: null, key: null };
+  const found: Found = { map: null, ref: 0, viewed: 0, callback: null, key: null };
   helper.args.forEach((kind, index) => {
     checkArgument(w, helper, kind, index, found);
   });
@@ -67,7 +77,7 @@ export function stepHelper(w: Walk, id: number): number {
 /** Maps that have an element for every index below their size: a known key cannot miss. */
 const ALWAYS_FULL = new Set<MapTypeName>(["array", "percpu_array"]);
 
-function resultOf(w: Walk, helper: VerifierHelper, { map, key }: Found): Value {
+function resultOf(w: Walk, helper: VerifierHelper, { map, key, viewed }: Found): Value {
   if (helper.ret === "void") return UNINIT;
   if (helper.ret === "integer") {
     return helper.range ? rangeValue(helper.range[0], helper.range[1]) : UNKNOWN_VALUE;
@@ -91,11 +101,11 @@ function resultOf(w: Walk, helper: VerifierHelper, { map, key }: Found): Value {
       }
       return pointer("map_value", { orNull: true, id, map });
     case "sock_or_null":
-      return pointer("sock", { orNull: true, id, ref });
+      return pointer("sock", { orNull: true, id, ref: ref || viewed });
     case "sock_common_or_null":
       return pointer("sock_common", { orNull: true, id, ref });
     case "tcp_sock_or_null":
-      return pointer("tcp_sock", { orNull: true, id, ref });
+      return pointer("tcp_sock", { orNull: true, id, ref: ref || viewed });
   }
 }
 
@@ -109,11 +119,13 @@ const EXPECTED: Readonly<Partial<Record<VerifierArg, string>>> = {
   mem_rdonly_or_null: "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_",
   mem_write: "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_",
   mem_write_init: "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_",
-  out_u64: "fp, pkt, pkt_meta, map_key, map_value, mem",
+  out_u64: "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_",
   spin_lock: "map_value, ptr_",
   callback: "func",
   stack_or_null: "fp",
   sock: "sock_common, sock, tcp_sock, xdp_sock, ptr_, trusted_ptr_",
+  sock_common: "sock_common, sock, tcp_sock, xdp_sock",
+  map_value_out: "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_",
   sock_release: "sock_common, sock, tcp_sock, xdp_sock, ptr_, trusted_ptr_",
   size: "scalar",
   size_or_zero: "scalar",
@@ -134,7 +146,7 @@ function checkArgument(
     if (w.leaks(v)) w.reject("pointer-leak", `R${reg} leaks addr into helper function`);
     return;
   }
-  if (isPacketKind(v.kind) && !v.orNull && !helper.packetMemory && isMemory(kind)) {
+  if (isPacketKind(v.kind) && !v.orNull && !helper.packetMemory) {
     w.reject("helper-argument", "helper access to the packet is not allowed");
   }
   const wrong = (): never =>
@@ -152,13 +164,14 @@ function checkArgument(
       found.map = v.map;
       return;
     case "map_key":
-    case "map_value": {
+    case "map_value":
+    case "map_value_out": {
       const { map } = found;
       if (!map) {
         wrong();
         return;
       }
-      const isSocketValue = kind === "map_value" && (map.type === "sockmap" || map.type === "sockhash");
+      const isSocketValue = kind !== "map_key" && (map.type === "sockmap" || map.type === "sockhash");
       if (isSocketValue) {
         if (!isSocketKind(v.kind) || v.orNull) {
           w.reject("helper-argument", `R${reg} type=${typeName(v)} expected=${EXPECTED.sock}`);
@@ -166,7 +179,13 @@ function checkArgument(
         return;
       }
       if (!MEMORY_KINDS.has(v.kind) || v.orNull) wrong();
-      memory(w, reg, v, kind === "map_key" ? map.keyBytes : map.valueBytes, READS);
+      memory(
+        w,
+        reg,
+        v,
+        kind === "map_key" ? map.keyBytes : map.valueBytes,
+        kind === "map_value_out" ? FILLS : READS,
+      );
       if (kind === "map_key" && helper.name === "map_lookup_elem" && ALWAYS_FULL.has(map.type)) {
         found.key = constantU32OnStack(w, v);
       }
@@ -206,8 +225,10 @@ function checkArgument(
       if (!isNull(v) && (v.kind !== "stack" || v.orNull)) wrong();
       return;
     case "sock":
+    case "sock_common":
     case "sock_release":
       if (!isSocketKind(v.kind) || v.orNull) wrong();
+      if (helper.castsSocket) found.viewed = v.ref;
       if (kind === "sock_release") {
         if (v.ref === 0) {
           w.reject("reference-leak", `R${reg} must be referenced when passed to release function`);
@@ -216,10 +237,6 @@ function checkArgument(
       }
       return;
   }
-}
-
-function isMemory(kind: VerifierArg): boolean {
-  return kind.startsWith("mem_") || kind === "map_key" || kind === "map_value" || kind === "out_u64";
 }
 
 type Use = { readonly writes: boolean; readonly raw: boolean };
@@ -303,6 +320,18 @@ const MAPS_OF_HELPER: Readonly<Record<string, readonly MapTypeName[]>> = {
   sk_redirect_map: ["sockmap"],
   sk_redirect_hash: ["sockhash"],
   map_lookup_percpu_elem: ["percpu_array", "percpu_hash"],
+  // Made for types of maps this machine does not have.
+  perf_event_read: [],
+  perf_event_output: [],
+  perf_event_read_value: [],
+  skb_under_cgroup: [],
+  current_task_under_cgroup: [],
+  redirect_map: [],
+  map_push_elem: [],
+  map_pop_elem: [],
+  map_peek_elem: [],
+  ringbuf_output: [],
+  ringbuf_query: [],
   for_each_map_elem: ["hash", "array", "percpu_hash", "percpu_array", "lru_hash"],
 };
 const HELPERS_OF_MAP: Readonly<Partial<Record<MapTypeName, readonly string[]>>> = {

@@ -6,14 +6,23 @@
  */
 import { type ArgKind, HELPERS, type HelperRow, type ReturnKind } from "../helpers/signatures.ts";
 import type { ProgramType } from "../program.ts";
+import { ELSEWHERE } from "./helpers-elsewhere.ts";
 
 /**
  * Beside the machine's argument kinds:
- * - `sock` any socket pointer; `sock_release` one whose reference ends here
+ * - `sock` any socket pointer (`sock_common` too, which Linux words otherwise); `sock_release` one whose reference ends here
+ * - `map_value_out` memory of the map's value size that the helper fills
  * - `out_u64` 8 bytes the helper fills
  * - `mem_write_init` memory the helper reads and writes
  */
-export type VerifierArg = ArgKind | "sock" | "sock_release" | "out_u64" | "mem_write_init";
+export type VerifierArg =
+  | ArgKind
+  | "sock"
+  | "sock_common"
+  | "map_value_out"
+  | "sock_release"
+  | "out_u64"
+  | "mem_write_init";
 export type VerifierReturn = ReturnKind | "sock_or_null" | "sock_common_or_null" | "tcp_sock_or_null";
 
 export type VerifierHelper = {
@@ -27,6 +36,8 @@ export type VerifierHelper = {
   readonly underLock: boolean;
   /** May memory arguments point into the packet? */
   readonly packetMemory: boolean;
+  /** The result is the socket it was given, seen as another type: it ends with that one's reference. */
+  readonly castsSocket: boolean;
   /** The result holds a reference that must be released. */
   readonly acquires: boolean;
   /** Least and greatest result, where known. */
@@ -45,7 +56,7 @@ const TC_SK = ["tc", "sk_skb"] as const;
 
 type Row = Pick<VerifierHelper, "id" | "name" | "args" | "ret" | "types"> & Partial<VerifierHelper>;
 
-const LOOKUP_ARGS = ["ctx", "mem_rdonly", "size", "anything", "anything"] as const;
+const LOOKUP_ARGS = ["ctx", "mem_rdonly", "size_or_zero", "anything", "anything"] as const;
 
 const LINUX_ONLY: readonly Row[] = [
   {
@@ -59,7 +70,7 @@ const LINUX_ONLY: readonly Row[] = [
   { id: 14, name: "get_current_pid_tgid", args: [], ret: "integer", types: ALL },
   { id: 15, name: "get_current_uid_gid", args: [], ret: "integer", types: ALL },
   { id: 16, name: "get_current_comm", args: ["mem_write", "size"], ret: "integer", types: ALL },
-  { id: 17, name: "get_cgroup_classid", args: ["ctx"], ret: "integer", types: TC },
+  { id: 17, name: "get_cgroup_classid", args: [], ret: "integer", types: ALL },
   {
     id: 18,
     name: "skb_vlan_push",
@@ -144,10 +155,10 @@ const LINUX_ONLY: readonly Row[] = [
     acquires: true,
   },
   { id: 86, name: "sk_release", args: ["sock_release"], ret: "integer", types: LOOKUP },
-  { id: 95, name: "sk_fullsock", args: ["sock"], ret: "sock_or_null", types: TC },
-  { id: 96, name: "tcp_sock", args: ["sock"], ret: "tcp_sock_or_null", types: TC },
+  { id: 95, name: "sk_fullsock", args: ["sock_common"], ret: "sock_or_null", types: TC, castsSocket: true },
+  { id: 96, name: "tcp_sock", args: ["sock_common"], ret: "tcp_sock_or_null", types: TC, castsSocket: true },
   { id: 97, name: "skb_ecn_set_ce", args: ["ctx"], ret: "integer", types: TC },
-  { id: 98, name: "get_listener_sock", args: ["sock"], ret: "sock_or_null", types: TC },
+  { id: 98, name: "get_listener_sock", args: ["sock_common"], ret: "sock_or_null", types: TC },
   {
     id: 99,
     name: "skc_lookup_tcp",
@@ -231,6 +242,7 @@ function complete(row: Row, runsHere: boolean): VerifierHelper {
     underLock: false,
     packetMemory: PACKET_MEMORY.has(row.name),
     acquires: false,
+    castsSocket: false,
     range: RANGES.get(row.name) ?? null,
     runsHere,
     ...row,
@@ -257,6 +269,7 @@ function fromMachine(row: HelperRow): VerifierHelper {
 
 const ROWS: ReadonlyMap<number, VerifierHelper> = new Map([
   ...LINUX_ONLY.map((row): [number, VerifierHelper] => [row.id, complete(row, false)]),
+  ...ELSEWHERE.map((row): [number, VerifierHelper] => [row.id, complete(row, false)]),
   ...HELPERS.map((row): [number, VerifierHelper] => [row.id, fromMachine(row)]),
 ]);
 

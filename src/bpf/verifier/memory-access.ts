@@ -8,6 +8,7 @@ import type { MapDef, MapTypeName } from "../program.ts";
 import { forgetCallerSaved } from "./forget.ts";
 import { constant, isConstant, type Scalar, scalar, UNKNOWN } from "./scalar.ts";
 import { signExtend, truncate, zeroExtend32 } from "./scalar-alu.ts";
+import { isSocketField } from "./socket-fields.ts";
 import { MAX_VARIABLE_OFFSET, readStack, writeStack } from "./stack-access.ts";
 import { formatTnum, tnumAdd, tnumConst, tnumIsAligned } from "./tnum.ts";
 import {
@@ -171,7 +172,7 @@ export function checkRegion(w: Walk, access: Access): void {
     case "sock_common":
     case "tcp_sock":
       if (write) w.reject("bad-memory-access", `R${reg} cannot write into ${typeName(v)}`);
-      if (!isConstant(v.scalar) || off + v.off < 0 || off + v.off + size > SOCKET_BYTES[v.kind]) {
+      if (!isConstant(v.scalar) || !isSocketField(v.kind, off + v.off, size)) {
         w.reject(
           "bad-memory-access",
           `R${reg} invalid ${typeName(v)} access off=${off + v.off} size=${size}`,
@@ -209,9 +210,6 @@ const MAP_STRUCTS: Readonly<Partial<Record<MapTypeName, string>>> = {
   sockmap: "bpf_stab",
   sockhash: "bpf_shtab",
 };
-
-/** Sizes of struct bpf_sock and struct bpf_tcp_sock (Linux UAPI); sock_common shares the first. */
-const SOCKET_BYTES = { sock: 80, sock_common: 80, tcp_sock: 116 } as const;
 
 function rejectAccess(w: Walk, reg: number, v: Value): never {
   w.reject(v.orNull ? "null-pointer" : "bad-memory-access", `R${reg} invalid mem access '${typeName(v)}'`);
