@@ -82,6 +82,9 @@ function resultOf(w: Walk, helper: VerifierHelper, { map, key, viewed }: Found):
   if (helper.ret === "integer") {
     return helper.range ? rangeValue(helper.range[0], helper.range[1]) : UNKNOWN_VALUE;
   }
+  // A known key of an array cannot miss: no NULL, and nothing to tell one look-up from another by.
+  const isCertain = helper.ret === "map_value_or_null" && map && key !== null && key < map.maxEntries;
+  if (isCertain && map.spinLockOffset === undefined) return pointer("map_value", { map });
   let id = w.newId();
   // A reference has a number of its own, which the pointer then goes by.
   const ref = helper.acquires ? w.newId() : 0;
@@ -96,10 +99,7 @@ function resultOf(w: Walk, helper: VerifierHelper, { map, key, viewed }: Found):
         w.state.refs = [...w.state.refs, { id, insn: w.insn }];
         return pointer("sock", { orNull: true, id, ref: id });
       }
-      if (map && key !== null && key < map.maxEntries) {
-        return pointer("map_value", { id: map.spinLockOffset === undefined ? 0 : id, map });
-      }
-      return pointer("map_value", { orNull: true, id, map });
+      return pointer("map_value", { orNull: !isCertain, id, map });
     case "sock_or_null":
       return pointer("sock", { orNull: true, id, ref: ref || viewed });
     case "sock_common_or_null":

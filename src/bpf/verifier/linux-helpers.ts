@@ -70,7 +70,7 @@ const LINUX_ONLY: readonly Row[] = [
   { id: 14, name: "get_current_pid_tgid", args: [], ret: "integer", types: ALL },
   { id: 15, name: "get_current_uid_gid", args: [], ret: "integer", types: ALL },
   { id: 16, name: "get_current_comm", args: ["mem_write", "size"], ret: "integer", types: ALL },
-  { id: 17, name: "get_cgroup_classid", args: [], ret: "integer", types: ALL },
+  { id: 17, name: "get_cgroup_classid", args: ["ctx"], ret: "integer", types: ALL },
   {
     id: 18,
     name: "skb_vlan_push",
