@@ -102,6 +102,7 @@ export function readStack(
         `R${reg} variable stack access prohibited for !root, var_off=${formatTnum(v.scalar.tnum)}`,
       );
     }
+    showSlot(w, span.frame, slotOf(span.min));
     return readBytes(w, span, span.min, span.max - span.min, size);
   }
   const index = slotOf(span.min);
