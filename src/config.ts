@@ -5,6 +5,8 @@
  */
 import { z } from "zod";
 import { ENGINES } from "./bpf/executable.ts";
+import { COHERENCE_RULES } from "./tiers/cold/coherence.ts";
+import { ADDRESS_FORMS, parseRedisAddress } from "./tiers/cold/redis-address.ts";
 import { ADMISSION_RULES } from "./tiers/hot/admission.ts";
 import { FILL_RACE } from "./tiers/hot/hot-tier.ts";
 
@@ -53,14 +55,22 @@ export const CONFIG_SCHEMA = z.strictObject({
     fillRace: oneOf(FILL_RACE),
   }),
   cold: z.strictObject({
-    /** Null keeps items in this process; else a Redis or Valkey server that many nodes may share. */
+    /** Null keeps items in this process; else Redis or Valkey, which many nodes may share. */
     url: z
-      .union([z.null(), z.string().regex(/^rediss?:\/\/\S+$/)])
-      .describe("null, or redis://host:port or rediss://host:port"),
+      .union([z.null(), z.string().refine((url) => parseRedisAddress(url) !== null)])
+      .describe(ADDRESS_FORMS),
+    /** Authorities to trust with rediss://, besides those Node trusts. */
+    caFile: z.union([z.null(), text("a path")]).describe("null or a path to a PEM file"),
+    /** strict: reads are linearizable over all nodes (docs/redis.md says at what cost). */
+    coherence: oneOf(COHERENCE_RULES),
+    /** So long at most can a node that is lost keep the others from writing. */
+    leaseMs: whole(100, 60_000),
     /** A call to it may take this long, waiting included. */
     deadlineMs: whole(1, 60_000),
     /** Operations under way, or begun in one turn of the event loop, before new ones are refused (503). */
     maxPending: whole(1, 1_000_000),
+    /** Bytes of values in them. */
+    maxPendingBytes: whole(1_024, 2 ** 40),
     maxBytes: whole(1_024, 2 ** 40),
     maxEntries: whole(1, 2 ** 24),
   }),

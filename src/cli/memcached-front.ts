@@ -155,6 +155,8 @@ export class MemcachedFront {
 
   #hook(machine: HotMachine, server: MemcachedServer): void {
     const { kernel } = machine;
+    const { cold } = this.#parts.cache;
+    const guard = cold.checkTrust && (() => cold.checkTrust?.());
     machine.memcachedPort = server.port;
     const { xdp, tc } = this;
     const { logger } = this.#parts;
@@ -163,7 +165,7 @@ export class MemcachedFront {
     const local = { address: server.host, port: server.port };
     const onVerdict = (action: number, bytes: number, instructions: number): void =>
       this.#chargeVerdict(action, bytes, instructions);
-    this.datagrams = new DatagramHook({ kernel, xdp, tc, local, onFault, onVerdict });
+    this.datagrams = new DatagramHook({ kernel, xdp, tc, local, guard, onFault, onVerdict });
     this.segments = new SegmentHook({ kernel, xdp, tc, onFault });
     server.udp.hook = this.datagrams;
     server.tcp.hook = this.segments;

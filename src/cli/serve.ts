@@ -1,6 +1,7 @@
 /** `bmc serve`: the service as a process. Settings from flags, environment and files; ends on a signal. */
 import { type Logger, pino } from "pino";
 import { type Config, environmentLayer, fromText, type Layer, resolveConfig, setPath } from "../config.ts";
+import { withoutPassword } from "../tiers/cold/redis-address.ts";
 import type { ColdStore } from "../tiers/cold/store.ts";
 import { parseArguments } from "./arguments.ts";
 import { configPath, readJson } from "./config-files.ts";
@@ -18,7 +19,8 @@ const FLAGS = {
   "costs-scale": { section: "costs", key: "scale", hint: "0 injects no delay, 1 as modelled" },
   admission: { section: "hot", key: "admission", hint: "second-request, always or never" },
   "hot-entries": { section: "hot", key: "entries", hint: "slots of the hot tier" },
-  cold: { section: "cold", key: "url", hint: "redis://host:port: the cold tier in Redis or Valkey" },
+  cold: { section: "cold", key: "url", hint: "redis://HOST:PORT, redis+cluster://… or redis+sentinel://…" },
+  coherence: { section: "cold", key: "coherence", hint: "of nodes that share it: strict or eventual" },
   "fill-race": { section: "hot", key: "fillRace", hint: "safe, or unsafe: skips the generation check" },
   lab: { section: "lab", key: "mode", hint: "the lab page: auto (loopback only), on or off" },
   memcached: {
@@ -143,7 +145,7 @@ function banner({ config, machine, hook, objectPath, memcached }: Service, url: 
   lines.push(
     config.cold.url === null
       ? `  cold tier lru-cache, ${config.cold.maxBytes} bytes, ${config.cold.maxEntries} entries at most`
-      : `  cold tier Redis at ${withoutPassword(config.cold.url)}`,
+      : `  cold tier Redis at ${withoutPassword(config.cold.url)}, coherence ${config.cold.coherence}`,
   );
   lines.push(`  costs     profile ${config.costs.profile}, scale ${config.costs.scale}`);
   lines.push(`  metrics   ${url}/metrics`);
@@ -159,18 +161,15 @@ function banner({ config, machine, hook, objectPath, memcached }: Service, url: 
 /** @throws Refusal when a configured server cannot be reached at start */
 async function sharedCold({ cold }: Config, logger: Logger): Promise<ColdStore | null> {
   if (cold.url === null) return null;
-  const { url, deadlineMs, maxPending } = cold;
+  const { url, caFile, coherence, leaseMs, deadlineMs, maxPending, maxPendingBytes } = cold;
   // The client and its protocol are loaded only where they are used.
   const { RedisStore } = await import("../tiers/cold/redis.ts");
   try {
     const onError = (error: Error) => logger.warn({ err: error }, "cold tier");
-    return await RedisStore.connect({ url, deadlineMs, maxPending, onError });
+    const bounds = { deadlineMs, maxPending, maxPendingBytes };
+    return await RedisStore.connect({ url, caFile, coherence, leaseMs, ...bounds, onError });
   } catch (cause) {
     const why = cause instanceof Error ? cause.message || cause.name : String(cause);
     throw new Refusal(`cannot reach the cold tier at ${withoutPassword(url)}: ${why}`, { cause });
   }
-}
-
-function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, "//");
 }

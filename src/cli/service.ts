@@ -21,6 +21,7 @@ import { createRegistry } from "../metrics/registry.ts";
 import { RequestSampler } from "../metrics/request-sampler.ts";
 import { servingFamilies } from "../metrics/serving-families.ts";
 import { ServingStats } from "../metrics/serving-stats.ts";
+import { sharedColdFamilies } from "../metrics/shared-cold-families.ts";
 import { MemoryStore } from "../tiers/cold/memory.ts";
 import type { ColdStore } from "../tiers/cold/store.ts";
 import { CROSSING_INDEX } from "../tiers/crossing.ts";
@@ -95,7 +96,7 @@ export class Service {
       }
     }
     this.machine = machine;
-    const store = cold ?? new MemoryStore(config.cold);
+    const store: ColdStore = cold ?? new MemoryStore(config.cold);
     const { admission, admissionWindowMs } = config.hot;
     this.cache = new TieredCache(
       store,
@@ -104,9 +105,11 @@ export class Service {
       Date.now,
       new Intake(config.cold.maxPending),
     );
+    const guard = store.checkTrust && (() => store.checkTrust?.());
     this.hook =
       programs &&
       new TcpStreamHook({
+        guard,
         programs,
         meter: this.meter,
         nowNs,
@@ -123,6 +126,7 @@ export class Service {
     const registry = createRegistry([
       ...servingFamilies(this.stats, this.cache, injector, counters),
       ...limitFamilies(() => ({ shed: this.cache.intake?.shed ?? 0, droppedConnections: this.#dropped })),
+      ...sharedColdFamilies(store),
       ...(counters?.families() ?? []),
       ...(this.hook ? hookFamilies(this.hook) : []),
       ...(this.memcached?.families() ?? []),

@@ -34,6 +34,8 @@ export type DatagramHookOptions = {
   /** The server's own address; programs tell requests by the port. */
   readonly local: Peer;
   readonly onFault: (fault: Fault, program: LoadedProgram) => void;
+  /** Called before the XDP program sees a datagram: empties the hot tier where it may not be served from. */
+  readonly guard?: (() => void) | undefined;
   /** Told of each answer given here and each datagram passed, for costs and statistics. */
   readonly onVerdict?: (action: number, bytes: number, instructions: number) => void;
 };
@@ -76,6 +78,7 @@ export class DatagramHook {
     const program = this.xdp;
     // BMC's wire is IPv4; a datagram over IPv6 is the server's.
     if (program === null || !this.#identify(from)) return INGRESS.pass;
+    this.#options.guard?.();
     const length = this.#framer.udp(datagram, datagram.length, this.#peer, this.#local, true);
     const packet = this.#packet;
     packet.reset(this.#framer.bytes, 0, length);

@@ -35,6 +35,8 @@ export type StreamHookOptions = {
   /** Null: no hit is ever kept to be shown. */
   readonly sampler: RequestSampler | null;
   readonly onFault: (fault: Fault) => void;
+  /** Called before the programs see what has arrived: empties the hot tier where it may not be served from. */
+  readonly guard?: (() => void) | undefined;
   /** Told of bytes that came in, and of those answered here. */
   readonly onBytes?: (received: number, answered: number) => void;
 };
@@ -160,6 +162,7 @@ export class StreamHook implements ConnectionHost {
 
   /** Two looks at the clock cost a tenth of a hot answer: above TIMED_A_SECOND chunks one in SAMPLE is timed. */
   chunkStarts(): void {
+    this.#options.guard?.();
     const { date } = this.programs;
     if (date.refresh()) this.#chunks = 0;
     const timed = ++this.#chunks <= TIMED_A_SECOND || this.#chunks % SAMPLE === 0;

@@ -29,7 +29,7 @@ export class TieredCache implements Cache {
    * fill: every request crosses, and none can see an old value.
    */
   trusted = true;
-  /** Wall clock of when trust was lost; what earlier losses lasted in all. */
+  /** Monotonic clock of when trust was lost; what earlier losses lasted in all. */
   #untrustedSinceMs = 0;
   #untrustedMs = 0;
 
@@ -51,13 +51,14 @@ export class TieredCache implements Cache {
         if (key === null) this.hot?.clear();
         else this.hot?.invalidate(key);
       },
+      hold: (key) => this.#hold(key),
       trusted: (isTrusted) => this.#trust(isTrusted),
     });
   }
 
   /** How long the hot tier has had to be bypassed, in all, the present time included. */
   get untrustedMs(): number {
-    return this.#untrustedMs + (this.trusted ? 0 : this.#now() - this.#untrustedSinceMs);
+    return this.#untrustedMs + (this.trusted ? 0 : performance.now() - this.#untrustedSinceMs);
   }
 
   /** @throws StoreUnavailable past the intake's bound */
@@ -118,10 +119,17 @@ export class TieredCache implements Cache {
   #trust(isTrusted: boolean): void {
     if (isTrusted === this.trusted) return;
     this.trusted = isTrusted;
-    if (isTrusted) this.#untrustedMs += this.#now() - this.#untrustedSinceMs;
-    else this.#untrustedSinceMs = this.#now();
+    if (isTrusted) this.#untrustedMs += performance.now() - this.#untrustedSinceMs;
+    else this.#untrustedSinceMs = performance.now();
     // On the way out nothing old may be served; on the way in, nothing that was read while blind may enter.
     this.hot?.clear();
+  }
+
+  #hold(key: Key): () => void {
+    const hot = this.hot;
+    if (hot === null) return () => {};
+    const slot = hot.beginWrite(key);
+    return () => hot.endWrite(slot);
   }
 
   #count(item: Item | null): Item | null {
@@ -153,8 +161,9 @@ export class TieredCache implements Cache {
         hot.rejected["not-admitted"]++;
       } else fill = hot.fill(slot, hash, generation, key, item, nowMs);
     }
-    // A reply does not tell when its item expires: the tc program must not fill from this one.
-    if (item !== null && item.expiresAtMs !== 0) hot.dropFillsUnderWay(slot);
+    // The tc program must not fill from this item's reply: it does not tell when the item expires, nor that
+    // nothing may be filled now.
+    if (item !== null && (item.expiresAtMs !== 0 || fill === "untrusted")) hot.dropFillsUnderWay(slot);
     if (outcome !== undefined) outcome.fill = fill;
     return item;
   }

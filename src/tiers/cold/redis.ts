@@ -3,127 +3,189 @@
  * stored by Redis: an update resolves only after the script ran there. Every call has a deadline and a
  * place in a bounded queue; past either it fails with StoreUnavailable, and nothing waits for ever.
  *
- * A call that ran into its deadline may still take effect later: its writer was told "unavailable", not
- * "stored", and Redis's invalidation push makes the hot tier forget the key when it does.
+ * A write whose outcome is unknown (its deadline passed, its connection broke) may still be stored, but not
+ * after its deadline by Redis's own clock: until then its key is kept out of the hot tiers, here and elsewhere.
  */
-import { createClient, RESP_TYPES, type RedisClientType } from "redis";
-import { CONFLICT, compareAndSet, ITEM_FIELDS } from "./redis-script.ts";
+import { ErrorReply } from "redis";
+import { Coherence, type CoherenceRule, type Write } from "./coherence.ts";
+import { parseRedisAddress } from "./redis-address.ts";
+import { RedisBus } from "./redis-bus.ts";
+import { connectLink, type RedisLink } from "./redis-link.ts";
+import { CONFLICT, ITEM_FIELDS, LATE } from "./redis-script.ts";
 import {
   type Change,
   type ColdStore,
   type Item,
   type Key,
+  type SharedStats,
   type StoreListener,
   type StoreStats,
   StoreUnavailable,
 } from "./store.ts";
 
 export type RedisStoreOptions = {
-  /** redis:// or rediss:// */
+  /** As in redis-address.ts. */
   readonly url: string;
+  /** PEM file of authorities to trust, for TLS. */
+  readonly caFile?: string | null;
   readonly prefix?: string;
   /** Milliseconds a call may take, waiting included. */
   readonly deadlineMs?: number;
-  /** Calls in flight before new ones are refused. */
+  /** Calls under way before new ones are refused. */
   readonly maxPending?: number;
+  /** Bytes of the values of writes under way before new ones are refused. */
+  readonly maxPendingBytes?: number;
+  readonly coherence?: CoherenceRule;
+  /** How long a node that is lost can keep others from writing. */
+  readonly leaseMs?: number;
+  /** Wall clock: what has expired. */
   readonly now?: () => number;
   readonly onError?: (error: Error) => void;
 };
 
-const DEFAULTS = { prefix: "bmc:", deadlineMs: 1_000, maxPending: 10_000 } as const;
+const DEFAULTS = {
+  caFile: null,
+  prefix: "bmc:",
+  deadlineMs: 1_000,
+  maxPending: 10_000,
+  maxPendingBytes: 64 * 1_048_576,
+  coherence: "strict",
+  leaseMs: 2_000,
+  now: Date.now,
+  onError: () => {},
+} as const;
 const RETRY_AFTER_SECONDS = 1;
 /** Writers of one key that keep losing the race give up rather than spin. */
 const MAX_CONFLICTS = 64;
-const BACKOFF_MIN_MS = 50;
-const BACKOFF_MAX_MS = 2_000;
 const SCAN_COUNT = 1_000;
 
-type Scripts = { compareAndSet: typeof compareAndSet };
-type Client = RedisClientType<Record<never, never>, Record<never, never>, Scripts, 3>;
 /** An item as read, and the cas its writer must name: an expired item is null but still has one. */
 type Snapshot = { readonly item: Item | null; readonly cas: string };
+/** The server's clock, read when or before this machine's monotonic clock showed `atMs`. */
+type ServerTime = { readonly us: number; readonly atMs: number };
+type EarlyHold = { readonly key: Key; release: () => void };
 
 export class RedisStore implements ColdStore {
   readonly name = "redis";
-  readonly #client: Client;
-  readonly #prefix: string;
-  readonly #deadlineMs: number;
-  readonly #maxPending: number;
-  readonly #now: () => number;
+  readonly #options: Required<RedisStoreOptions>;
+  readonly #counters = { refused: 0, timedOut: 0, failed: 0, conflicts: 0, late: 0 };
+  #link!: RedisLink;
+  #bus: RedisBus | null = null;
+  #coherence: Coherence | null = null;
   #listener: StoreListener | null = null;
+  /** What others hold since before there was a hot tier to hold it in. */
+  readonly #early = new Set<EarlyHold>();
+  #hasLease = false;
+  #trusted = false;
   #pending = 0;
+  #pendingBytes = 0;
+  #updates = 0;
   #items = 0;
 
-  private constructor(client: Client, options: RedisStoreOptions) {
-    this.#client = client;
-    this.#prefix = options.prefix ?? DEFAULTS.prefix;
-    this.#deadlineMs = options.deadlineMs ?? DEFAULTS.deadlineMs;
-    this.#maxPending = options.maxPending ?? DEFAULTS.maxPending;
-    this.#now = options.now ?? Date.now;
+  private constructor(options: RedisStoreOptions) {
+    this.#options = { ...DEFAULTS, ...options };
   }
 
-  /** @throws when the server cannot be reached at all: a wrong address is told at start, not later. */
+  /** @throws when Redis cannot be reached at all: a wrong address is told at start, not later. */
   static async connect(options: RedisStoreOptions): Promise<RedisStore> {
-    let connectedOnce = false;
-    const client = createClient({
-      url: options.url,
-      RESP: 3,
-      scripts: { compareAndSet },
-      // Tracking: Redis tells this connection when a key it has read is changed by anyone.
-      emitInvalidate: true,
-      disableOfflineQueue: true,
-      socket: {
-        connectTimeout: 5_000,
-        reconnectStrategy: (retries, cause) => (connectedOnce ? backoffMs(retries) : cause),
-      },
+    const store = new RedisStore(options);
+    const { url, caFile, leaseMs, deadlineMs, prefix, coherence, onError } = store.#options;
+    const address = parseRedisAddress(url);
+    if (address === null) throw new TypeError(`not an address of Redis: ${url}`);
+    const way = { address, caFile, silenceMs: leaseMs, onError };
+    store.#link = await connectLink({
+      ...way,
+      invalidated: (key) => store.#invalidated(key),
+      tracking: () => store.#tellTrust(),
     });
-    const store = new RedisStore(client, options);
-    client.on("error", (error: Error) => options.onError?.(error));
-    client.on("ready", () => store.#listener?.trusted(true));
-    // "reconnecting" and "end" both mean that invalidations are being missed from now on.
-    client.on("reconnecting", () => store.#listener?.trusted(false));
-    client.on("end", () => store.#listener?.trusted(false));
-    client.on("invalidate", (key: Buffer | string | null) => store.#invalidated(key));
-    await client.connect();
-    connectedOnce = true;
+    if (coherence === "strict") await store.#join({ ...way, prefix, deadlineMs });
+    store.#tellTrust();
     return store;
+  }
+
+  async #join(way: Omit<Parameters<typeof RedisBus.connect>[0], "node">): Promise<void> {
+    const { leaseMs } = this.#options;
+    const nodes: Coherence = new Coherence({
+      // The bus is there before anything is asked of it.
+      bus: lazily(() => this.#bus as RedisBus),
+      leaseMs,
+      trusted: (hasLease) => {
+        this.#hasLease = hasLease;
+        this.#tellTrust();
+      },
+      hold: (key) => this.#hold(key),
+    });
+    try {
+      this.#bus = await RedisBus.connect({ ...way, node: nodes.node }, nodes);
+    } catch (error) {
+      await this.#link.close(0);
+      throw error;
+    }
+    this.#coherence = nodes;
+    // A node that crashed a moment ago is waited for, once; then writes are refused until it is settled.
+    await settledWithin(nodes.start(), 2 * leaseMs);
   }
 
   watch(listener: StoreListener): void {
     this.#listener = listener;
-    listener.trusted(this.#client.isReady);
+    for (const held of this.#early) held.release = listener.hold(held.key);
+    this.#early.clear();
+    listener.trusted(this.#trusted);
+  }
+
+  checkTrust(): void {
+    this.#coherence?.check();
   }
 
   async get(key: Key): Promise<Item | null> {
-    return (await this.#read(key)).item;
+    const untilMs = performance.now() + this.#options.deadlineMs;
+    const fields = await this.#call(untilMs, () =>
+      this.#link.commands.hmGet(this.#redisKey(key), ITEM_FIELDS),
+    );
+    return this.#snapshot(fields).item;
   }
 
   async update<T>(key: Key, change: (old: Item | null) => Change<T>): Promise<T> {
-    for (let attempt = 0; attempt < MAX_CONFLICTS; attempt++) {
-      const { item, cas } = await this.#read(key);
-      const { next, result } = change(item);
-      if (next === "keep" || (next === "delete" && cas === "")) return result;
-      const outcome = await this.#call(() => this.#client.compareAndSet(this.#redisKey(key), cas, next));
-      if (outcome !== CONFLICT) return result;
+    if (this.#updates >= this.#options.maxPending)
+      throw this.#refusal(`${this.#updates} writes are under way`);
+    this.#updates++;
+    try {
+      const untilMs = performance.now() + this.#options.deadlineMs;
+      const joined = this.#coherence?.joined() ?? null;
+      if (joined) await this.#within(untilMs, joined, "this node has not joined the others yet");
+      const write = this.#coherence?.begin(key) ?? null;
+      let isKnown = true;
+      try {
+        return await this.#write(key, change, untilMs, write, (known) => {
+          isKnown = known;
+        });
+      } finally {
+        if (isKnown) this.#end(write);
+        else this.#endLater(key, untilMs, write);
+      }
+    } finally {
+      this.#updates--;
     }
-    throw new StoreUnavailable(`${MAX_CONFLICTS} writers in a row were faster`, RETRY_AFTER_SECONDS);
   }
 
   /** Removes every key under this store's prefix, other users' keys stay. */
   async clear(): Promise<void> {
+    const { prefix, deadlineMs } = this.#options;
+    const soon = () => performance.now() + deadlineMs;
     let cursor = "0";
     do {
-      const page = await this.#call(() =>
-        this.#client.scan(cursor, { MATCH: `${this.#prefix}*`, COUNT: SCAN_COUNT }),
+      const from = cursor;
+      const page = await this.#call(soon(), () =>
+        this.#link.commands.scan(from, { MATCH: `${prefix}*`, COUNT: SCAN_COUNT }),
       );
-      cursor = page.cursor;
-      if (page.keys.length > 0) await this.#call(() => this.#client.unlink(page.keys));
+      cursor = page.cursor.toString();
+      if (page.keys.length > 0) await this.#removeAll(page.keys, soon());
     } while (cursor !== "0");
   }
 
   /** `items` is what Redis said when last asked; bytes, evictions and expirations are Redis's own affair. */
   stats(): StoreStats {
-    this.#call(() => this.#client.dbSize()).then(
+    this.#call(performance.now() + this.#options.deadlineMs, () => this.#link.commands.dbSize()).then(
       (items) => {
         this.#items = items;
       },
@@ -132,22 +194,97 @@ export class RedisStore implements ColdStore {
     return { items: this.#items, bytes: 0, evictions: 0, expirations: 0 };
   }
 
-  async close(): Promise<void> {
-    this.#listener = null;
-    if (this.#client.isReady) await this.#client.close();
-    else this.#client.destroy();
+  sharedStats(): SharedStats {
+    const nodes = this.#coherence;
+    return {
+      ...this.#counters,
+      pending: this.#pending,
+      isTracking: this.#link.isTracking,
+      nodes: nodes && { ...nodes.counters, others: nodes.peers, holding: nodes.holding, isIn: nodes.isIn },
+    };
   }
 
-  async #read(key: Key): Promise<Snapshot> {
-    const reply = await this.#call(() =>
-      this.#client
-        .withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
-        .hmGet(this.#redisKey(key), [...ITEM_FIELDS]),
-    );
-    const [value, flags, cas, expiry, marks] = reply as (Buffer | null)[];
+  async close(): Promise<void> {
+    this.#listener = null;
+    await this.#coherence?.stop();
+    await this.#bus?.close();
+    await this.#link.close(this.#options.deadlineMs);
+  }
+
+  async #write<T>(
+    key: Key,
+    change: (old: Item | null) => Change<T>,
+    untilMs: number,
+    write: Write | null,
+    outcome: (isKnown: boolean) => void,
+  ): Promise<T> {
+    const redisKey = this.#redisKey(key);
+    for (let attempt = 0; attempt < MAX_CONFLICTS; attempt++) {
+      const fields = await this.#call(untilMs, () => this.#link.commands.readForUpdate(redisKey));
+      const time = { us: Number(fields[ITEM_FIELDS.length]), atMs: performance.now() };
+      const { item, cas } = this.#snapshot(fields);
+      const { next, result, stored } = change(item);
+      if (next === "keep" || (next === "delete" && cas === "")) return result;
+      if (write?.confirmed) await this.#within(untilMs, write.confirmed, "another node has not confirmed");
+      const lastMs = Math.min(untilMs, this.#coherence?.leaseUntilMs ?? untilMs);
+      if (performance.now() >= lastMs) throw this.#refusal("this node's lease has run out");
+      const bytes = next === "delete" ? 0 : next.value.length;
+      outcome(false);
+      let answer: string;
+      try {
+        const lastUs = serverTime(time, lastMs);
+        const run = () => this.#link.commands.compareAndSet(redisKey, cas, next, lastUs);
+        answer = await this.#call(untilMs, run, bytes);
+      } catch (error) {
+        // Not sent, or refused by Redis itself: then nothing was stored.
+        if (!(error instanceof StoreUnavailable) || error.cause instanceof ErrorReply || isUnsent(error)) {
+          outcome(true);
+        }
+        throw error;
+      }
+      outcome(true);
+      if (answer === LATE) this.#counters.late++;
+      else if (answer === CONFLICT) this.#counters.conflicts++;
+      else {
+        stored?.(BigInt(answer));
+        return result;
+      }
+    }
+    throw this.#refusal(`${MAX_CONFLICTS} writers in a row were faster`);
+  }
+
+  async #removeAll(redisKeys: readonly Buffer[], untilMs: number): Promise<void> {
+    const { prefix } = this.#options;
+    const keys = redisKeys.map((redisKey) => redisKey.toString("latin1").slice(prefix.length));
+    const writes = keys.map((key) => this.#coherence?.begin(key) ?? null);
+    try {
+      for (const write of writes) {
+        if (write?.confirmed) await this.#within(untilMs, write.confirmed, "another node has not confirmed");
+      }
+      await this.#call(untilMs, () => this.#link.commands.unlink(redisKeys));
+    } finally {
+      for (const write of writes) this.#end(write);
+    }
+  }
+
+  #end(write: Write | null): void {
+    if (write !== null) this.#coherence?.end(write);
+  }
+
+  /** Nobody may hold a hot copy while the write could still be stored. */
+  #endLater(key: Key, untilMs: number, write: Write | null): void {
+    const release = this.#listener?.hold(key);
+    const end = () => {
+      release?.();
+      this.#end(write);
+    };
+    setTimeout(end, Math.max(0, untilMs - performance.now()) + 1).unref();
+  }
+
+  #snapshot([value, flags, cas, expiry, marks]: readonly (Buffer | null)[]): Snapshot {
     if (!value || !cas) return { item: null, cas: cas?.toString() ?? "" };
     const expiresAtMs = Number(expiry?.toString() ?? 0);
-    const isLive = expiresAtMs === 0 || expiresAtMs > this.#now();
+    const isLive = expiresAtMs === 0 || expiresAtMs > this.#options.now();
     const markBits = Number(marks?.toString() ?? 0);
     const item: Item = {
       value,
@@ -159,44 +296,107 @@ export class RedisStore implements ColdStore {
     return { item: isLive ? item : null, cas: cas.toString() };
   }
 
-  /** Runs a call under the deadline and the bound, and names every failure the same way. */
-  async #call<T>(run: () => Promise<T>): Promise<T> {
-    if (this.#pending >= this.#maxPending) {
-      throw new StoreUnavailable(`${this.#pending} calls are waiting for Redis already`, RETRY_AFTER_SECONDS);
+  /**
+   * Runs a call under the bounds, and names every failure the same way. A call that was given up keeps its
+   * place until the client lets go of it, so that what lies in the client's queues is bounded as well.
+   */
+  #call<T>(untilMs: number, run: () => Promise<T>, bytes = 0): Promise<T> {
+    const { maxPending, maxPendingBytes } = this.#options;
+    if (!this.#link.isUp) return Promise.reject(new Unsent("Redis: no connection", RETRY_AFTER_SECONDS));
+    if (this.#pending >= maxPending || this.#pendingBytes + bytes > maxPendingBytes) {
+      this.#counters.refused++;
+      const waiting = `${this.#pending} calls with ${this.#pendingBytes} bytes are waiting for Redis already`;
+      return Promise.reject(new Unsent(waiting, RETRY_AFTER_SECONDS));
     }
     this.#pending++;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    try {
-      const deadline = new Promise<never>((_, reject) => {
-        timer = setTimeout(
-          () => reject(new Error(`no answer within ${this.#deadlineMs} ms`)),
-          this.#deadlineMs,
-        );
-      });
-      return await Promise.race([run(), deadline]);
-    } catch (cause) {
+    this.#pendingBytes += bytes;
+    const done = run().finally(() => {
+      this.#pending--;
+      this.#pendingBytes -= bytes;
+    });
+    const answer = done.catch((cause: unknown) => {
+      this.#counters.failed++;
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new StoreUnavailable(`Redis: ${why}`, RETRY_AFTER_SECONDS, { cause });
-    } finally {
-      clearTimeout(timer);
-      this.#pending--;
-    }
+    });
+    return this.#within(untilMs, answer, "Redis: no answer");
+  }
+
+  #within<T>(untilMs: number, promise: Promise<T>, what: string): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const late = () => {
+        this.#counters.timedOut++;
+        reject(this.#refusal(`${what} within ${this.#options.deadlineMs} ms`));
+      };
+      const timer = setTimeout(late, untilMs - performance.now());
+      promise.then(resolve, reject).finally(() => clearTimeout(timer));
+    });
+  }
+
+  #refusal(why: string): StoreUnavailable {
+    return new StoreUnavailable(why, RETRY_AFTER_SECONDS);
   }
 
   #redisKey(key: Key): Buffer {
-    return Buffer.from(this.#prefix + key, "latin1");
+    return Buffer.from(this.#options.prefix + key, "latin1");
   }
 
-  #invalidated(redisKey: Buffer | string | null): void {
+  #hold(key: Key): () => void {
+    if (this.#listener !== null) return this.#listener.hold(key);
+    const held: EarlyHold = { key, release: () => {} };
+    this.#early.add(held);
+    return () => {
+      this.#early.delete(held);
+      held.release();
+    };
+  }
+
+  #tellTrust(): void {
+    const trusted = this.#link.isTracking && (this.#options.coherence === "eventual" || this.#hasLease);
+    if (trusted === this.#trusted) return;
+    this.#trusted = trusted;
+    this.#listener?.trusted(trusted);
+  }
+
+  #invalidated(redisKey: Buffer | null): void {
     // null: the server forgot what it tracked (FLUSHALL, or its table was full).
-    const text = Buffer.isBuffer(redisKey) ? redisKey.toString("latin1") : redisKey;
-    if (text === null) this.#listener?.remoteWrite(null);
-    else if (text.startsWith(this.#prefix)) this.#listener?.remoteWrite(text.slice(this.#prefix.length));
+    const { prefix } = this.#options;
+    const text = redisKey?.toString("latin1");
+    if (text === undefined) this.#listener?.remoteWrite(null);
+    else if (text.startsWith(prefix)) this.#listener?.remoteWrite(text.slice(prefix.length));
   }
 }
 
-/** Doubling from 50 ms to 2 s, each spread over half its length, so that nodes do not come back in step. */
-function backoffMs(retries: number): number {
-  const full = Math.min(BACKOFF_MAX_MS, BACKOFF_MIN_MS * 2 ** Math.min(retries, 10));
-  return full / 2 + (Math.random() * full) / 2;
+/** Refused before anything was sent. */
+class Unsent extends StoreUnavailable {}
+
+function isUnsent(error: StoreUnavailable): boolean {
+  // The client throws these before it writes anything.
+  const name = error.cause instanceof Error ? error.cause.constructor.name : "";
+  return error instanceof Unsent || name === "ClientOfflineError" || name === "ClientClosedError";
+}
+
+/** What the server's clock shows at least when this machine's shows `ms`. */
+function serverTime({ us, atMs }: ServerTime, ms: number): number {
+  return us + (ms - atMs) * 1_000;
+}
+
+function lazily(bus: () => RedisBus): ConstructorParameters<typeof Coherence>[0]["bus"] {
+  return {
+    enter: (id) => bus().enter(id),
+    renew: (id) => bus().renew(id),
+    expel: (id) => bus().expel(id),
+    remove: (id) => bus().remove(id),
+    broadcast: (text) => bus().broadcast(text),
+    tell: (node, text) => bus().tell(node, text),
+  };
+}
+
+async function settledWithin(promise: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([promise.catch(() => {}), late]);
+  clearTimeout(timer);
 }

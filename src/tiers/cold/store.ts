@@ -42,10 +42,36 @@ export type MaybePromise<T> = T | Promise<T>;
 
 export type StoreStats = { items: number; bytes: number; evictions: number; expirations: number };
 
+/** What only a store that is shared counts; `nodes` is null where others are only heard of in passing. */
+export type SharedStats = {
+  readonly pending: number;
+  /** Calls refused because too many were waiting, given up at their deadline, answered by an error. */
+  readonly refused: number;
+  readonly timedOut: number;
+  readonly failed: number;
+  /** Writes that were repeated because another one came first, or their time was over when they got there. */
+  readonly conflicts: number;
+  readonly late: number;
+  /** Redis tells of every foreign write of what was read. */
+  readonly isTracking: boolean;
+  readonly nodes: {
+    readonly others: number;
+    readonly isIn: boolean;
+    readonly holding: number;
+    readonly rounds: number;
+    readonly waitedMs: number;
+    readonly expulsions: number;
+    readonly rejoins: number;
+    readonly lapses: number;
+  } | null;
+};
+
 /** What a store shared with other nodes tells its node, so that no hot copy outlives a write elsewhere. */
 export interface StoreListener {
   /** The key was, or may have been, written by anyone; null: every key. */
   remoteWrite(key: Key | null): void;
+  /** The key is about to be written elsewhere: its hot entry serves and takes nothing until the result is called. */
+  hold(key: Key): () => void;
   /** False while writes elsewhere may go unnoticed: the hot tier must not be used. */
   trusted(trusted: boolean): void;
 }
@@ -54,6 +80,11 @@ export interface ColdStore {
   readonly name: string;
   /** Only stores that others can write to have it. Calls `trusted` at once. */
   watch?(listener: StoreListener): void;
+  /**
+   * Only stores whose trust is good for a time have it: tells the listener when the time is over. To be called
+   * before anything is served hot, since a process that slept runs its timers too late.
+   */
+  checkTrust?(): void;
   /** The live item, or null. An expired item is never returned. */
   get(key: Key): MaybePromise<Item | null>;
   /**
@@ -64,6 +95,7 @@ export interface ColdStore {
   /** Drops everything. */
   clear(): MaybePromise<void>;
   stats(): StoreStats;
+  sharedStats?(): SharedStats;
   close(): MaybePromise<void>;
 }
 

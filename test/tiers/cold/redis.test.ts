@@ -107,7 +107,11 @@ describe.skipIf(!hasRedis)(`RedisStore against a real server${why}`, () => {
 
   it("hears of a key it has read being written through another connection", async () => {
     const heard: (string | null)[] = [];
-    const listener: StoreListener = { remoteWrite: (key) => heard.push(key), trusted: () => {} };
+    const listener: StoreListener = {
+      remoteWrite: (key) => heard.push(key),
+      hold: () => () => {},
+      trusted: () => {},
+    };
     const [reader, writer] = await Promise.all([1, 2].map(() => RedisStore.connect({ url: server.url })));
     if (!reader || !writer) throw new Error("no connection");
     await put(writer, "watched", item("1"));
@@ -162,7 +166,7 @@ describe.skipIf(!hasRedis)(`RedisStore in trouble${why}`, () => {
     const errors: string[] = [];
     const store = await RedisStore.connect({ url: server.url, onError: (e) => errors.push(e.message) });
     const trust: boolean[] = [];
-    store.watch({ remoteWrite: () => {}, trusted: (now) => trust.push(now) });
+    store.watch({ remoteWrite: () => {}, hold: () => () => {}, trusted: (now) => trust.push(now) });
     expect(trust).toEqual([true]);
     await server.kill();
     await expect.poll(() => trust.at(-1)).toBe(false);
