@@ -21,6 +21,10 @@ describe.skipIf(!hasRedis)(`two services on one Redis${why}`, () => {
       const service = new Service(config, { logger: pino({ level: "silent" }), cold });
       nodes.push({ service, url: (await service.listen()).url });
     }
+    // Building a service keeps the other one's event loop, so its lease ran out.
+    for (const node of [0, 1]) {
+      await expect.poll(() => metric(node, "bmc_coherence_peers"), { timeout: 10_000 }).toBe(1);
+    }
   }, 60_000);
   afterAll(async () => {
     for (const { service } of nodes) await service.close();

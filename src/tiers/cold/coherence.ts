@@ -8,7 +8,12 @@
  * Times are this machine's monotonic clock and only ever differences: no two clocks are compared.
  */
 import { randomBytes } from "node:crypto";
+import { type Broadcast, nodeOf, parse, type Reply } from "./coherence-messages.ts";
+import { RemoteHolds } from "./remote-holds.ts";
+import { newRound, type Round } from "./round.ts";
 import { type Key, StoreUnavailable } from "./store.ts";
+
+const RETRY_AFTER_SECONDS = 1;
 
 /** strict: no node serves an old value once another could have served the new one. eventual: not for long. */
 export const COHERENCE_RULES = ["strict", "eventual"] as const;
@@ -26,6 +31,13 @@ export interface NodeBus {
   /** In the order of the calls. @returns how many hear it, the sender included */
   broadcast(text: string): Promise<number>;
   tell(node: string, text: string): Promise<void>;
+}
+
+/** The write was not stored, as this node lost its place; it may begin anew once ready() says so. */
+export class LostPlace extends StoreUnavailable {
+  constructor(message = "this node lost its place among those that share the store (cold.coherence strict)") {
+    super(message, RETRY_AFTER_SECONDS);
+  }
 }
 
 export type CoherenceOptions = {
@@ -47,41 +59,7 @@ const RENEWALS_A_TRUST = 4;
 /** Holds older than so many leases were never let go: their node is gone, or a message was lost. */
 const STALE_HOLD_LEASES = 3;
 const REMEMBERED_GONE = 1_000;
-const RETRY_AFTER_SECONDS = 1;
 
-/** On the wire: from, the broadcast's number, and what it says. */
-type Broadcast = {
-  readonly f: string;
-  readonly n: number;
-  readonly hold?: readonly (readonly [number, Key])[];
-  readonly free?: readonly number[];
-  readonly joins?: true;
-  readonly gone?: readonly string[];
-  readonly expelled?: readonly string[];
-};
-/**
- * `upTo`: all broadcasts so far are obeyed. To who joins, `knows`: every write from now on waits for you; `idle`:
- * there will be none before I have joined, which you will hear of.
- */
-type Reply = {
-  readonly f: string;
-  readonly to: string;
-  readonly upTo?: number;
-  readonly knows?: true;
-  readonly idle?: true;
-};
-
-/** One broadcast that must be confirmed before the writes in it go on. */
-type Round = {
-  n: number;
-  readonly holds: [number, Key][];
-  readonly missing: Set<string>;
-  readonly done: Promise<void>;
-  readonly pass: () => void;
-  readonly fail: (why: Error) => void;
-  timer: NodeJS.Timeout | null;
-};
-type Held = { readonly release: () => void; readonly sinceMs: number };
 type Joiner = { readonly id: string; readonly isIdle: boolean; readonly before: Set<Write> };
 
 export class Write {
@@ -105,7 +83,7 @@ export class Coherence {
   readonly #expelling = new Set<string>();
   readonly #gone = new Set<string>();
   readonly #heard = new Map<string, number>();
-  readonly #held = new Map<string, Map<number, Held>>();
+  readonly #held: RemoteHolds;
   readonly #writes = new Set<Write>();
   readonly #rounds = new Map<number, Round>();
   readonly #joiners = new Set<Joiner>();
@@ -127,13 +105,16 @@ export class Coherence {
   /** Nodes that answered our joining, listed or not. */
   readonly #greeted = new Set<string>();
   #greet: (() => void) | null = null;
-  #joined: Promise<void> = Promise.resolve();
+  #hearsItself: (() => void) | null = null;
+  /** Passed when the lease runs again. */
+  #ready: Round | null = null;
   #drained: (() => void) | null = null;
 
   constructor(options: CoherenceOptions) {
     this.#options = options;
     this.#bus = options.bus;
     this.#now = options.monotonicMs ?? (() => performance.now());
+    this.#held = new RemoteHolds(options.hold, this.#now);
   }
 
   get peers(): number {
@@ -142,9 +123,7 @@ export class Coherence {
 
   /** Keys other nodes are writing now. */
   get holding(): number {
-    let n = 0;
-    for (const writes of this.#held.values()) n += writes.size;
-    return n;
+    return this.#held.size;
   }
 
   /** When this node's right to serve and to write ends, unless it is renewed. */
@@ -157,9 +136,9 @@ export class Coherence {
   }
 
   /** Begins to join, and goes on trying. @returns settled once joined */
-  start(): Promise<void> {
+  async start(): Promise<void> {
     this.#rejoin();
-    return this.#joined;
+    await this.ready();
   }
 
   /** Ends trust when the lease has run out: to be asked before anything is served. */
@@ -175,14 +154,11 @@ export class Coherence {
   /**
    * Before a write of the key: let it be stored only after `confirmed` and, by the store's own
    * clock, before the lease ends; and call end() when it is known that it can be stored no more.
-   * @throws StoreUnavailable while this node may not write
+   * @throws LostPlace while this node may not write
    */
   begin(key: Key): Write {
     if (this.#state !== "in" || this.#now() >= this.#leaseUntilMs) {
-      throw new StoreUnavailable(
-        "this node is not joined with the others that share the store (cold.coherence strict)",
-        RETRY_AFTER_SECONDS,
-      );
+      throw new LostPlace("this node is not joined with those that share the store (cold.coherence strict)");
     }
     const no = ++this.#lastWrite;
     let round: Round | null = null;
@@ -208,9 +184,11 @@ export class Coherence {
     if (this.#writes.size === 0) this.#drained?.();
   }
 
-  /** Resolves when this node may write; at once when it may. */
-  joined(): Promise<void> | null {
-    return this.#state === "in" ? null : this.#joined;
+  /** Null when this node may write, else resolved when it may again; rejected when it never will. */
+  ready(): Promise<void> | null {
+    if (this.#state === "in" && this.#now() < this.#leaseUntilMs) return null;
+    this.#ready ??= newRound();
+    return this.#ready.done;
   }
 
   /** Leaves, so that nobody waits for this node. */
@@ -218,8 +196,10 @@ export class Coherence {
     if (this.#state === "stopped") return;
     const id = this.#id;
     const wasIn = this.#state === "in";
-    this.#leave("this node is shutting down");
+    const shutDown = new StoreUnavailable("this node is shutting down", RETRY_AFTER_SECONDS);
+    this.#leave(shutDown);
     this.#state = "stopped";
+    this.#ready?.fail(shutDown);
     for (const timer of this.#timers) clearTimeout(timer);
     if (!wasIn) return;
     await this.#bus.remove(id).catch(() => {});
@@ -230,7 +210,12 @@ export class Coherence {
   heard(text: string): void {
     if (this.#state === "stopped") return;
     const message = parse<Broadcast>(text);
-    if (message === null || this.#isOwn(message.f)) return;
+    if (message === null) return;
+    if (this.#isOwn(message.f)) {
+      if (message.echo && message.f === this.#id) this.#hearsItself?.();
+      return;
+    }
+    if (message.echo) return;
     const { f: from, n, hold, free, joins, gone, expelled } = message;
     const last = this.#heard.get(from);
     if (last !== undefined && n !== last + 1) {
@@ -244,10 +229,10 @@ export class Coherence {
       return;
     }
     if (hold) {
-      for (const [no, key] of hold) this.#hold(from, no, key);
+      for (const [no, key] of hold) this.#held.take(from, no, key);
       this.#confirm(from);
     }
-    if (free) for (const no of free) this.#free(from, no);
+    if (free) for (const no of free) this.#held.free(from, no);
     if (joins) this.#admit(from);
   }
 
@@ -278,23 +263,21 @@ export class Coherence {
     if (this.#state === "stopped") return;
     if (this.#state === "in") this.counters.rejoins++;
     const old = this.#id;
-    this.#leave("this node lost its place among the others");
+    this.#leave(new LostPlace());
     // One that is under way notices, and tries anew.
     if (this.#isJoining) return;
     this.#isJoining = true;
-    this.#joined = this.#joinUntilIn(old).finally(() => {
+    void this.#joinUntilIn(old).finally(() => {
       this.#isJoining = false;
     });
-    this.#joined.catch(() => {});
   }
 
   /** Serves nothing hot and begins no write any more; what others asked to hold no longer matters here. */
-  #leave(why: string): void {
+  #leave(error: StoreUnavailable): void {
     this.#state = "out";
     this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
     this.#lapse();
-    for (const from of [...this.#held.keys()]) this.#freeAll(from);
-    const error = new StoreUnavailable(why, RETRY_AFTER_SECONDS);
+    this.#held.freeAll();
     if (this.#round) this.#round.fail(error);
     this.#round = null;
     for (const round of [...this.#rounds.values()]) this.#endRound(round, error);
@@ -325,10 +308,9 @@ export class Coherence {
       }
       gone = [...new Set([...gone, this.#id])];
       if (this.#isStopped()) break;
-      this.#leave("joining failed");
+      this.#leave(new LostPlace());
       await this.#sleep(Math.min(this.#options.leaseMs, 50 * 2 ** Math.min(attempt, 6)));
     }
-    throw new StoreUnavailable("this node is shutting down", RETRY_AFTER_SECONDS);
   }
 
   #isStopped(): boolean {
@@ -342,6 +324,8 @@ export class Coherence {
     this.#state = "joining";
     this.#broadcasts = 0;
     this.#greeted.clear();
+    // Who does not hear the others would hold them up, and expel them for its own deafness.
+    if (!(await this.#echo()) || !this.#is(id)) return false;
     const listed = await this.#bus.enter(id);
     if (!this.#is(id)) return false;
     for (const other of listed) {
@@ -370,8 +354,18 @@ export class Coherence {
     this.#joining = null;
     if (!this.#is(id) || !(await this.#renew(id)) || !this.#is(id)) return false;
     this.#state = "in";
+    this.#passReady();
     this.#renewLater(id);
     return true;
+  }
+
+  async #echo(): Promise<boolean> {
+    const echo = new Promise<boolean>((resolve) => {
+      this.#hearsItself = () => resolve(true);
+      this.#after(this.#times().suspectMs, () => resolve(false));
+    });
+    await this.#bus.broadcast(JSON.stringify({ f: this.#id, n: 0, echo: true }));
+    return echo;
   }
 
   #is(id: string): boolean {
@@ -399,7 +393,13 @@ export class Coherence {
       this.#lapsed = false;
       this.#options.trusted(true);
     }
+    if (this.#state === "in") this.#passReady();
     return true;
+  }
+
+  #passReady(): void {
+    this.#ready?.pass();
+    this.#ready = null;
   }
 
   #renewLater(id: string): void {
@@ -408,7 +408,7 @@ export class Coherence {
       if (!this.#is(id)) return;
       this.check();
       this.#renewLater(id);
-      if (this.#holdsStale()) return this.#rejoin();
+      if (this.#held.hasOlderThan(STALE_HOLD_LEASES * this.#options.leaseMs)) return this.#rejoin();
       const stays = await this.#renew(id).catch(() => true);
       if (!stays && this.#is(id)) this.#rejoin();
     });
@@ -419,14 +419,6 @@ export class Coherence {
     this.#lapsed = true;
     if (this.#state === "in") this.counters.lapses++;
     this.#options.trusted(false);
-  }
-
-  #holdsStale(): boolean {
-    const before = this.#now() - STALE_HOLD_LEASES * this.#options.leaseMs;
-    for (const writes of this.#held.values()) {
-      for (const { sinceMs } of writes.values()) if (sinceMs < before) return true;
-    }
-    return false;
   }
 
   /** A node that joins: from here on our writes wait for it, and it is told so when the earlier ones are over. */
@@ -481,35 +473,12 @@ export class Coherence {
     }
     this.#peers.delete(id);
     this.#heard.delete(id);
-    this.#freeAll(id);
+    this.#held.freeAllOf(id);
     for (const round of [...this.#rounds.values()]) this.#confirmedBy(round, id);
     if (this.#joining) this.#confirmedBy(this.#joining, id);
   }
 
   // --- what others write
-
-  #hold(from: string, no: number, key: Key): void {
-    let writes = this.#held.get(from);
-    if (writes === undefined) {
-      writes = new Map();
-      this.#held.set(from, writes);
-    }
-    if (!writes.has(no)) writes.set(no, { release: this.#options.hold(key), sinceMs: this.#now() });
-  }
-
-  #free(from: string, no: number): void {
-    const writes = this.#held.get(from);
-    const held = writes?.get(no);
-    if (writes === undefined || held === undefined) return;
-    writes.delete(no);
-    if (writes.size === 0) this.#held.delete(from);
-    held.release();
-  }
-
-  #freeAll(from: string): void {
-    for (const { release } of this.#held.get(from)?.values() ?? []) release();
-    this.#held.delete(from);
-  }
 
   /** One confirmation answers all that came in this turn. */
   #confirm(to: string): void {
@@ -605,31 +574,5 @@ export class Coherence {
     return new Promise((resolve) => {
       setTimeout(resolve, ms).unref();
     });
-  }
-}
-
-/** An incarnation's node. */
-function nodeOf(id: string): string {
-  return id.slice(0, Math.max(0, id.indexOf(".")));
-}
-
-function newRound(): Round {
-  let pass = () => {};
-  let fail: (why: Error) => void = () => {};
-  const done = new Promise<void>((resolve, reject) => {
-    pass = resolve;
-    fail = reject;
-  });
-  done.catch(() => {});
-  return { n: 0, holds: [], missing: new Set(), done, pass, fail, timer: null };
-}
-
-/** Whatever else is said on the channel is not ours. */
-function parse<T extends { readonly f: string }>(text: string): T | null {
-  try {
-    const message = JSON.parse(text) as T | null;
-    return typeof message?.f === "string" ? message : null;
-  } catch {
-    return null;
   }
 }

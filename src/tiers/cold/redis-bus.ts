@@ -42,7 +42,9 @@ export class RedisBus implements NodeBus {
       onError,
       invalidated: () => {},
       // The client subscribes anew by itself; what was said in between is lost.
-      tracking: () => listener.lost(),
+      tracking: (isTracking) => {
+        if (!isTracking) listener.lost();
+      },
     });
     await bus.#link.subscribe(bus.#name, (text) => listener.heard(text));
     await bus.#link.subscribe(`${bus.#name}/${options.node}`, (text) => listener.told(text));

@@ -187,12 +187,12 @@ const WAYS: Readonly<Record<RedisAddress["kind"], (parts: Parts) => Way>> = {
   },
 
   sentinel({ address, node, socket, watch, options }) {
-    const { username: _user, password: _password, database: _database, ...asking } = node;
     const sentinel = createSentinel({
       name: address.master,
       sentinelRootNodes: address.hosts.map(({ host, port }) => ({ host, port })),
       nodeClientOptions: { ...node, socket },
-      sentinelClientOptions: { ...asking, socket: tlsOptions(options) },
+      // Without credentials, and with text for answers.
+      sentinelClientOptions: { maintNotifications: "disabled", socket: tlsOptions(options) },
       RESP: 3,
       commandOptions: COMMAND_OPTIONS,
       scripts: SCRIPTS,

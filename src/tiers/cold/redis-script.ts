@@ -86,9 +86,11 @@ export const compareAndSet = defineScript({
 
 /*
  * The list of nodes (coherence.ts) is a hash of id to "in", or "out" for one that was expelled and is being
- * waited for. Each script is a write even where it changes nothing: a master that was cut off from its
- * replicas, and refuses writes for it (min-replicas-to-write), must not renew a lease either.
+ * waited for. Renewing is a write, though it changes nothing: a master that was cut off from its replicas, and
+ * refuses writes for it (min-replicas-to-write), must not renew a lease either. It is one that needs no memory.
  */
+const LIST_KEPT_MS = 86_400_000;
+
 const MEMBER = (parser: Parser, list: Buffer, id: string): void => {
   parser.pushKey(list);
   parser.push(id);
@@ -98,7 +100,7 @@ const MEMBER = (parser: Parser, list: Buffer, id: string): void => {
 export const renewNode = defineScript({
   SCRIPT: `
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= 'in' then return '0' end
-redis.call('HSET', KEYS[1], ARGV[1], 'in')
+redis.call('PEXPIRE', KEYS[1], ${LIST_KEPT_MS})
 return '1'
 `,
   NUMBER_OF_KEYS: 1,

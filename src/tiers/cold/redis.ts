@@ -7,7 +7,7 @@
  * after its deadline by Redis's own clock: until then its key is kept out of the hot tiers, here and elsewhere.
  */
 import { ErrorReply } from "redis";
-import { Coherence, type CoherenceRule, type Write } from "./coherence.ts";
+import { Coherence, type CoherenceRule, LostPlace, type Write } from "./coherence.ts";
 import { parseRedisAddress } from "./redis-address.ts";
 import { RedisBus } from "./redis-bus.ts";
 import { connectLink, type RedisLink } from "./redis-link.ts";
@@ -151,21 +151,36 @@ export class RedisStore implements ColdStore {
     this.#updates++;
     try {
       const untilMs = performance.now() + this.#options.deadlineMs;
-      const joined = this.#coherence?.joined() ?? null;
-      if (joined) await this.#within(untilMs, joined, "this node has not joined the others yet");
-      const write = this.#coherence?.begin(key) ?? null;
-      let isKnown = true;
-      try {
-        return await this.#write(key, change, untilMs, write, (known) => {
-          isKnown = known;
-        });
-      } finally {
-        if (isKnown) this.#end(write);
-        else this.#endLater(key, untilMs, write);
+      for (;;) {
+        await this.#untilReady(untilMs);
+        try {
+          return await this.#updateOnce(key, change, untilMs);
+        } catch (error) {
+          if (!(error instanceof LostPlace) || performance.now() >= untilMs) throw error;
+        }
       }
     } finally {
       this.#updates--;
     }
+  }
+
+  /** @throws LostPlace when nothing was stored, because the node has to join anew first */
+  async #updateOnce<T>(key: Key, change: (old: Item | null) => Change<T>, untilMs: number): Promise<T> {
+    const write = this.#coherence?.begin(key) ?? null;
+    let isKnown = true;
+    try {
+      return await this.#write(key, change, untilMs, write, (known) => {
+        isKnown = known;
+      });
+    } finally {
+      if (isKnown) this.#end(write);
+      else this.#endLater(key, untilMs, write);
+    }
+  }
+
+  async #untilReady(untilMs: number): Promise<void> {
+    const ready = this.#coherence?.ready() ?? null;
+    if (ready) await this.#within(untilMs, ready, "this node was not joined with the others");
   }
 
   /** Removes every key under this store's prefix, other users' keys stay. */
@@ -227,7 +242,9 @@ export class RedisStore implements ColdStore {
       if (next === "keep" || (next === "delete" && cas === "")) return result;
       if (write?.confirmed) await this.#within(untilMs, write.confirmed, "another node has not confirmed");
       const lastMs = Math.min(untilMs, this.#coherence?.leaseUntilMs ?? untilMs);
-      if (performance.now() >= lastMs) throw this.#refusal("this node's lease has run out");
+      if (performance.now() >= lastMs) {
+        throw lastMs < untilMs ? new LostPlace() : this.#refusal("the write's deadline is over");
+      }
       const bytes = next === "delete" ? 0 : next.value.length;
       outcome(false);
       let answer: string;
@@ -256,6 +273,7 @@ export class RedisStore implements ColdStore {
   async #removeAll(redisKeys: readonly Buffer[], untilMs: number): Promise<void> {
     const { prefix } = this.#options;
     const keys = redisKeys.map((redisKey) => redisKey.toString("latin1").slice(prefix.length));
+    await this.#untilReady(untilMs);
     const writes = keys.map((key) => this.#coherence?.begin(key) ?? null);
     try {
       for (const write of writes) {
