@@ -1,5 +1,5 @@
 import { pino } from "pino";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { serveConfig } from "../../src/cli/serve.ts";
 import { Service } from "../../src/cli/service.ts";
 import { RedisStore } from "../../src/tiers/cold/redis.ts";
@@ -23,7 +23,7 @@ describe.skipIf(!hasRedis)(`two services on one Redis${why}`, () => {
     }
     // Building a service keeps the other one's event loop, so its lease ran out.
     for (const node of [0, 1]) {
-      await expect.poll(() => metric(node, "bmc_coherence_peers"), { timeout: 10_000 }).toBe(1);
+      await vi.waitUntil(async () => (await metric(node, "bmc_coherence_peers")) === 1, { timeout: 20_000 });
     }
   }, 60_000);
   afterAll(async () => {

@@ -36,7 +36,11 @@ describe.skipIf(!hasRedis)(`a node that is told to end under load${why}`, () => 
       ...[CLI, "serve", "--port", "0", "--costs-scale", "0", "--log-level", "fatal"],
       ...["--cold", redis.url],
     ]);
-    const [banner] = (await once(child.stdout, "data")) as [Buffer];
+    const died = once(child, "exit").then(([code]) =>
+      Promise.reject(new Error(`bmc serve ended with ${code}`)),
+    );
+    const [banner] = (await Promise.race([once(child.stdout, "data"), died])) as [Buffer];
+    died.catch(() => {});
     const url = /http:\S+/.exec(banner.toString())?.[0];
     const acknowledged = new Map<string, number>();
     const client = async (key: string) => {
