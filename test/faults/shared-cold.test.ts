@@ -13,8 +13,9 @@ import { RegisterLoad } from "../support/register-load.ts";
 import { sleep } from "../support/service.ts";
 import { metric, type SharedNode, startNodes } from "../support/shared-nodes.ts";
 
-/** The long run multiplies each trouble's time. */
+/** The long run multiplies each trouble's time: BMC_SOAK_FACTOR=20 takes some minutes. */
 const LONGER = Number(process.env.BMC_SOAK_FACTOR ?? 1);
+vi.setConfig({ testTimeout: 60_000 + 10_000 * LONGER });
 const LEASE_MS = 800;
 const PATIENCE = { timeout: 20_000, interval: 50 };
 const why = hasRedis ? "" : ` (skipped: ${REDIS_MISSING})`;
