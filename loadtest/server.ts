@@ -10,7 +10,7 @@ import { Scrape } from "./prometheus-text.ts";
 export const SERVER_CORE = 0;
 export const LOAD_CORE = 1;
 const CLI = fileURLToPath(new URL("../dist/cli.js", import.meta.url));
-const START_DEADLINE_MS = 20_000;
+const START_DEADLINE_MS = 60_000;
 
 export const canPin = spawnSync("taskset", ["--version"]).status === 0 && cpuCount() >= 2;
 
@@ -26,11 +26,18 @@ export function pinSelf(): void {
 
 export class Service {
   readonly url: string;
+  /** 0 where memcached is not served. */
+  readonly memcachedPort: number;
   readonly #child: ChildProcess;
 
-  private constructor(child: ChildProcess, url: string) {
+  private constructor(child: ChildProcess, url: string, memcachedPort: number) {
     this.#child = child;
     this.url = url;
+    this.memcachedPort = memcachedPort;
+  }
+
+  get pid(): number {
+    return this.#child.pid as number;
   }
 
   /** @param args of `bmc serve`, without host and port */
@@ -60,7 +67,8 @@ export class Service {
       child.once("exit", (code) => fail(`exited with ${code}`));
     });
     child.removeAllListeners("exit");
-    return new Service(child, url);
+    // The banner is written at once: what it says of memcached is there with the address.
+    return new Service(child, url, Number(/memcached 127\.0\.0\.1:(\d+)/.exec(output)?.[1] ?? 0));
   }
 
   async scrape(): Promise<Scrape> {
