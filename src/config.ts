@@ -19,6 +19,7 @@ const oneOf = <const T extends readonly [string, ...string[]]>(options: T) =>
   z.enum(options).describe(options.join(", "));
 const text = (what: string) => z.string().min(1).describe(what);
 
+const TCP_HOOKS = ["auto", "sk_skb", "segments", "none"] as const;
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
 export const CONFIG_SCHEMA = z.strictObject({
@@ -95,6 +96,13 @@ export const CONFIG_SCHEMA = z.strictObject({
     idleTimeoutMs: whole(0, MAX_TIMEOUT_MS),
     /** Costs of this path: its hook is another one than HTTP's. */
     profile: text("a profile's name, or a path ending in .json"),
+    /**
+     * What sees TCP: the sk_skb pair at the socket, which answers too; the XDP and tc programs as segments, to
+     * watch writes; or nothing. auto: the pair, unless programs of the user's own are to see segments.
+     */
+    tcpHook: oneOf(TCP_HOOKS),
+    /** Costs of TCP where the sk_skb pair is attached. */
+    tcpProfile: text("a profile's name, or a path ending in .json"),
     /** Programs to attach instead of the ones shipped, FILE.o or FILE.o:PROGRAM. */
     xdp: z.union([z.null(), text("a path")]).describe("null or FILE.o[:PROGRAM]"),
     tc: z.union([z.null(), text("a path")]).describe("null or FILE.o[:PROGRAM]"),

@@ -15,10 +15,15 @@ import type { Injector } from "../costs/injector.ts";
 import { DatagramHook, XDP_ACTIONS } from "../hooks/datagram.ts";
 import { Meter } from "../hooks/meter.ts";
 import { SegmentHook } from "../hooks/segment.ts";
+import { type HitFacts, StreamHook } from "../hooks/stream-hook.ts";
+import { loadStreamPair, StreamPrograms } from "../hooks/stream-programs.ts";
+import type { Latency, Transport } from "../memcached/engine.ts";
 import { MemcachedServer, PublicUdpRefused } from "../memcached/server.ts";
-import { type Family, histogramSamples, sample } from "../metrics/family.ts";
+import { type Family, histogramSamples, type Labels, sample } from "../metrics/family.ts";
 import type { HotCounters } from "../metrics/hot-counters.ts";
+import type { LogHistogram } from "../metrics/log-histogram.ts";
 import { ServingStats } from "../metrics/serving-stats.ts";
+import { CROSSINGS } from "../tiers/crossing.ts";
 import type { HotMachine } from "../tiers/hot/machine.ts";
 import { STATS } from "../tiers/hot/run-info.ts";
 import type { TieredCache } from "../tiers/tiered-cache.ts";
@@ -35,6 +40,23 @@ import {
 
 /** Built from src/programs, as shipped. */
 const SHIPPED = "memcached.bpf.o";
+const SHIPPED_PAIR = "memcached_skb.bpf.o";
+
+/** Of one hit of the pair, a get of one key (memcached_skb.h). */
+const HIT_FACTS: HitFacts = {
+  arrayLookups: 11,
+  helperCalls: 3,
+  locks: 1,
+  replyHeadBytes: 40,
+  copyInstructionsPerByte: 9 / 8,
+};
+
+const TRANSPORTS = ["udp", "tcp"] as const satisfies readonly Transport[];
+const TIERS = ["hot", "cold"] as const;
+
+/** All of the first commands are timed, then one in SAMPLE: two looks at the clock are a tenth of a hot answer. */
+const TIMED_FIRST = 1_000;
+const SAMPLE = 8;
 
 export type FrontParts = {
   readonly machine: HotMachine | null;
@@ -42,19 +64,29 @@ export type FrontParts = {
   readonly injector: Injector;
   readonly counters: HotCounters | null;
   readonly nowNs: () => number;
+  readonly splitTimeoutMs: number;
   readonly logger: Logger;
 };
 
 export class MemcachedFront {
   xdp: LoadedProgram | null = null;
   tc: LoadedProgram | null = null;
-  readonly stats = new ServingStats();
+  /** By transport: each has a hook, a profile and accounts of its own. */
+  readonly stats: Readonly<Record<Transport, ServingStats>> = {
+    udp: new ServingStats(),
+    tcp: new ServingStats(),
+  };
+  /** The sk_skb pair before TCP connections; null where it is not attached. */
+  readonly stream: StreamHook | null = null;
   datagrams: DatagramHook | null = null;
   segments: SegmentHook | null = null;
   server: MemcachedServer | null = null;
   readonly #config: Config["memcached"];
   readonly #parts: FrontParts;
-  readonly #meter: Meter;
+  readonly #meters: Readonly<Record<Transport, Meter>>;
+  /** Commands the pair has passed and userspace has not yet charged. */
+  #crossed = 0;
+  #arrivals = 0;
   readonly #address: { readonly host: string; readonly port: number };
 
   /** @throws ConfigError, UsageError, Refusal */
@@ -62,12 +94,18 @@ export class MemcachedFront {
     this.#config = config.memcached;
     this.#parts = parts;
     this.#address = parseListen(config.memcached.listen ?? "");
-    this.#meter = new Meter(loadProfile(config.memcached.profile), parts.injector, this.stats);
-    const { machine } = parts;
+    const { machine, injector } = parts;
+    const isPaired = machine !== null && tcpHook(config.memcached) === "sk_skb";
+    const { profile, tcpProfile } = config.memcached;
+    this.#meters = {
+      udp: new Meter(loadProfile(profile), injector, this.stats.udp),
+      tcp: new Meter(loadProfile(isPaired ? tcpProfile : profile), injector, this.stats.tcp),
+    };
     if (machine === null) return;
     const { xdp, tc } = attach(machine, config.memcached);
     this.xdp = xdp;
     this.tc = tc;
+    if (isPaired) this.stream = this.#pair(machine);
   }
 
   /** @throws Refusal when the address cannot be bound, or is public */
@@ -83,7 +121,9 @@ export class MemcachedFront {
         maxConnections,
         idleTimeoutMs,
         ...(bmcStats && { bmcStats }),
-        onCommand: (bytes) => this.#chargeCommand(bytes),
+        onCommand: (bytes, transport) => this.#chargeCommand(bytes, transport),
+        onCrossed: (why) => this.#noteCrossing(why),
+        latency: this.#latency(),
         onFault: (error) => logger.error({ err: error }, "memcached command failed"),
       });
     } catch (error) {
@@ -91,19 +131,20 @@ export class MemcachedFront {
       const { code = String(error) } = error as NodeJS.ErrnoException;
       throw new Refusal(`cannot listen on ${this.#config.listen}: ${code}`, { cause: error });
     }
+    this.server.tcp.stream = this.stream;
     if (machine !== null && (this.xdp !== null || this.tc !== null)) this.#hook(machine, this.server);
   }
 
   /** Another program, or none, from the next packet on. */
   replace(where: "xdp" | "tc", program: LoadedProgram | null): void {
     this[where] = program;
-    if (this.datagrams === null || this.segments === null) {
+    if (this.datagrams === null) {
       const { machine } = this.#parts;
       if (machine !== null && this.server !== null && program !== null) this.#hook(machine, this.server);
       return;
     }
     this.datagrams[where] = program;
-    this.segments[where] = program;
+    if (this.segments !== null) this.segments[where] = program;
   }
 
   close(): Promise<void> {
@@ -127,15 +168,20 @@ export class MemcachedFront {
         type: "gauge",
         read: () => [sample(this.server?.engine.counters.curr_connections ?? 0)],
       },
+      this.#times(
+        "modelled",
+        "Time the cost model charges memcached commands, unscaled, by transport and the tier that answered.",
+      ),
+      this.#times(
+        "observed",
+        "Clock-measured time of memcached commands, from their bytes' arrival until their answer was handed to the kernel: of the first 1,000, then of one in 8.",
+      ),
       {
-        name: "bmc_memcached_modelled_seconds",
-        help: "Modelled time of memcached commands, by the tier that answered.",
-        type: "histogram",
+        name: "bmc_memcached_crossings_total",
+        help: "Commands over TCP that the sk_skb pair handed over the boundary into userspace, by why.",
+        type: "counter",
         read: () =>
-          histogramSamples("bmc_memcached_modelled_seconds", [
-            [{ tier: "hot" }, this.stats.modelled.hot],
-            [{ tier: "cold" }, this.stats.modelled.cold],
-          ]),
+          CROSSINGS.map(({ name }, i) => sample(this.stats.tcp.crossings[i] ?? 0, { reason: name })),
       },
       {
         name: "bmc_datagram_verdicts_total",
@@ -155,8 +201,7 @@ export class MemcachedFront {
 
   #hook(machine: HotMachine, server: MemcachedServer): void {
     const { kernel } = machine;
-    const { cold } = this.#parts.cache;
-    const guard = cold.checkTrust && (() => cold.checkTrust?.());
+    const guard = this.#guard();
     machine.memcachedPort = server.port;
     const { xdp, tc } = this;
     const { logger } = this.#parts;
@@ -166,26 +211,90 @@ export class MemcachedFront {
     const onVerdict = (action: number, bytes: number, instructions: number): void =>
       this.#chargeVerdict(action, bytes, instructions);
     this.datagrams = new DatagramHook({ kernel, xdp, tc, local, guard, onFault, onVerdict });
-    this.segments = new SegmentHook({ kernel, xdp, tc, onFault });
     server.udp.hook = this.datagrams;
+    if (tcpHook(this.#config) !== "segments") return;
+    this.segments = new SegmentHook({ kernel, xdp, tc, onFault });
     server.tcp.hook = this.segments;
+  }
+
+  /** What is asked before the hot tier is believed. */
+  #guard(): (() => void) | undefined {
+    const { cold } = this.#parts.cache;
+    return cold.checkTrust && (() => cold.checkTrust?.());
+  }
+
+  /** @throws Refusal */
+  #pair(machine: HotMachine): StreamHook {
+    const { logger, nowNs, splitTimeoutMs } = this.#parts;
+    const path = configPath("..", "src", "programs", SHIPPED_PAIR);
+    try {
+      return new StreamHook({
+        programs: new StreamPrograms(machine, loadStreamPair(machine, readObject(path))),
+        meter: this.#meters.tcp,
+        hitFacts: HIT_FACTS,
+        nowNs,
+        splitTimeoutMs,
+        sampler: null,
+        guard: this.#guard(),
+        onFault: (fault) =>
+          logger.error({ fault }, "memcached's sk_skb pair failed and was detached; serving in userspace"),
+        onBytes: (received, answered) => {
+          const { counters } = this.server?.engine ?? {};
+          if (counters === undefined) return;
+          counters.bytes_read += received;
+          counters.bytes_written += answered;
+        },
+      });
+    } catch (error) {
+      if (error instanceof LoadError) throw new Refusal(`${path}: ${oneLine(error.message)}`);
+      throw error;
+    }
+  }
+
+  #times(kind: "modelled" | "observed", help: string): Family {
+    const name = `bmc_memcached_${kind}_seconds`;
+    const rows = TRANSPORTS.flatMap((transport) =>
+      TIERS.map((tier): [Labels, LogHistogram] => [{ transport, tier }, this.stats[transport][kind][tier]]),
+    );
+    return { name, help, type: "histogram", read: () => histogramSamples(name, rows) };
+  }
+
+  #latency(): Latency {
+    const { nowNs } = this.#parts;
+    return {
+      start: () => (++this.#arrivals <= TIMED_FIRST || this.#arrivals % SAMPLE === 0 ? nowNs() : 0),
+      done: (transport, tier, startNs, commands) =>
+        this.stats[transport].observed[tier].observeMany(nowNs() - startNs, commands),
+    };
+  }
+
+  #noteCrossing(why: number): void {
+    this.stats.tcp.crossings[why]!++;
+    this.#crossed++;
   }
 
   /** An answer at the hook is charged here; a pass is noted, and charged with the command it becomes. */
   #chargeVerdict(action: number, bytes: number, instructions: number): void {
-    const facts = action === XDP_ACTION.tx ? this.#meter.hot : this.#meter.cold;
+    const meter = this.#meters.udp;
+    const facts = action === XDP_ACTION.tx ? meter.hot : meter.cold;
     facts.hookRuns = 1;
     facts.instructions = instructions;
     facts.ebpfBytes = bytes;
     if (action !== XDP_ACTION.tx) return;
-    this.#meter.chargeHot(1);
-    if (this.#meter.injects) this.#meter.injector.pay();
+    meter.chargeHot(1);
+    if (meter.injects) meter.injector.pay();
   }
 
-  #chargeCommand(bytes: number): void {
-    const { cold } = this.#meter;
+  #chargeCommand(bytes: number, transport: Transport): void {
+    const meter = this.#meters[transport];
+    const { cold } = meter;
+    if (transport === "tcp" && this.#crossed > 0) {
+      this.#crossed--;
+      cold.hookRuns = 1;
+      cold.instructions = this.stream?.takeInstructions() ?? 0;
+    }
     cold.nativeBytes = bytes;
-    this.#meter.chargeCold();
+    meter.chargeCold();
     cold.hookRuns = 0;
     cold.instructions = 0;
     cold.ebpfBytes = 0;
@@ -199,10 +308,17 @@ export class MemcachedFront {
     }
     yield ["xdp_program", this.datagrams?.xdp?.program.name ?? "none"];
     yield ["tc_program", this.datagrams?.tc?.program.name ?? "none"];
+    yield ["sk_skb_program", this.stream?.attached ? this.stream.programs.verdict.program.name : "none"];
     yield ["hot_entries", machine?.hot.entries ?? 0];
     yield ["hot_entries_in_use", counters.entries()];
     yield ["hot_memory_bytes", machine?.hot.memoryBytes ?? 0];
   }
+}
+
+/** What sees TCP connections. */
+function tcpHook({ tcpHook: wanted, xdp, tc }: Config["memcached"]): "sk_skb" | "segments" | "none" {
+  if (wanted !== "auto") return wanted;
+  return xdp === null && tc === null ? "sk_skb" : "segments";
 }
 
 /** @throws ConfigError */

@@ -33,6 +33,16 @@ const FLAGS = {
     key: "profile",
     hint: "whose costs memcached's path is charged",
   },
+  "memcached-tcp-hook": {
+    section: "memcached",
+    key: "tcpHook",
+    hint: "what sees TCP: sk_skb, segments (XDP and tc), none or auto",
+  },
+  "memcached-tcp-profile": {
+    section: "memcached",
+    key: "tcpProfile",
+    hint: "whose costs the sk_skb pair's path is charged",
+  },
   xdp: {
     section: "memcached",
     key: "xdp",
@@ -132,6 +142,7 @@ function banner({ config, machine, hook, objectPath, memcached }: Service, url: 
     for (const [where, program] of [
       ["xdp ingress", memcached.xdp],
       ["tc egress", memcached.tc],
+      ["sk_skb, TCP", memcached.stream?.programs.verdict ?? null],
     ] as const) {
       if (program === null) lines.push(`  attached  nothing at ${where}`);
       else {

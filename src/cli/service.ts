@@ -122,13 +122,24 @@ export class Service {
     this.memcached =
       config.memcached.listen === null
         ? null
-        : new MemcachedFront(config, { machine, cache: this.cache, injector, counters, nowNs, logger });
+        : new MemcachedFront(config, {
+            machine,
+            cache: this.cache,
+            injector,
+            counters,
+            nowNs,
+            splitTimeoutMs: config.offload.splitTimeoutMs,
+            logger,
+          });
     const registry = createRegistry([
       ...servingFamilies(this.stats, this.cache, injector, counters),
       ...limitFamilies(() => ({ shed: this.cache.intake?.shed ?? 0, droppedConnections: this.#dropped })),
       ...sharedColdFamilies(store),
       ...(counters?.families() ?? []),
-      ...(this.hook ? hookFamilies(this.hook) : []),
+      ...hookFamilies({
+        ...(this.hook && { http: this.hook }),
+        ...(this.memcached?.stream && { memcached: this.memcached.stream }),
+      }),
       ...(this.memcached?.families() ?? []),
     ]);
     const unhooked = { why: CROSSING_INDEX["no-program"], hookRuns: 0, instructions: 0 };

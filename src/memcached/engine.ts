@@ -12,6 +12,15 @@ export const ITEM_MAX_BYTES = 1_048_576;
 
 export type BmcStats = () => Iterable<readonly [name: string, value: string | number]>;
 
+export type Transport = "tcp" | "udp";
+
+/** Measures some of the requests, from their bytes' arrival until their answer was handed to the kernel. */
+export type Latency = {
+  /** Bytes have arrived: the time, or 0 if what they ask for is not measured. */
+  start(): number;
+  done(transport: Transport, tier: "hot" | "cold", startNs: number, commands: number): void;
+};
+
 export type EngineOptions = {
   readonly cache: Cache;
   /** Wall clock in milliseconds since the epoch. */
@@ -22,7 +31,10 @@ export type EngineOptions = {
   /** Lines of `stats bmc`; without it the programs are off and the answer says so. */
   readonly bmcStats?: BmcStats;
   /** Told of each command once its reply is written, with the reply's bytes: for charging costs. */
-  readonly onCommand?: (replyBytes: number) => void;
+  readonly onCommand?: (replyBytes: number, transport: Transport) => void;
+  /** Told of each command that the programs at a TCP connection's socket passed, and why. */
+  readonly onCrossed?: (why: number) => void;
+  readonly latency?: Latency;
   /** Told of a fault of our own while a command ran; the client got SERVER_ERROR. */
   readonly onFault?: (error: unknown) => void;
 };
@@ -69,7 +81,9 @@ export class Engine {
   readonly itemMaxBytes: number;
   readonly bmcStats: BmcStats | null;
   readonly onFault: (error: unknown) => void;
-  readonly onCommand: ((replyBytes: number) => void) | null;
+  readonly onCommand: EngineOptions["onCommand"] | null;
+  readonly onCrossed: EngineOptions["onCrossed"] | null;
+  readonly latency: Latency | null;
   /** What `stats settings` shows of the servers; they fill it in. */
   readonly settings = { maxconns: 0, tcpport: 0, udpport: 0, inter: "127.0.0.1", idle_timeout: 0 };
   verbosity = 0;
@@ -84,6 +98,8 @@ export class Engine {
     this.itemMaxBytes = options.itemMaxBytes ?? ITEM_MAX_BYTES;
     this.bmcStats = options.bmcStats ?? null;
     this.onCommand = options.onCommand ?? null;
+    this.onCrossed = options.onCrossed ?? null;
+    this.latency = options.latency ?? null;
     this.onFault = options.onFault ?? (() => undefined);
   }
 

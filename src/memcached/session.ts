@@ -4,7 +4,7 @@
  * waits writes nothing before it goes on: what stands in the buffer then is sent.
  */
 import { ItemTooLarge, type Key, type MaybePromise, StoreUnavailable } from "../tiers/cold/store.ts";
-import type { Engine } from "./engine.ts";
+import type { Engine, Transport } from "./engine.ts";
 import { ERROR, INTERNAL, LINE_TOO_LONG, TOO_LARGE } from "./lines.ts";
 import { CommandParser, type CommandSink } from "./parser.ts";
 import { type ReplyBuffer, text } from "./reply.ts";
@@ -25,6 +25,7 @@ export type Command = {
 };
 
 export interface SessionHost {
+  readonly transport: Transport;
   readonly reply: ReplyBuffer;
   /** A command is over and its whole reply written (a datagram server cuts messages here). */
   commandDone(): void;
@@ -178,7 +179,7 @@ export class Session implements CommandSink {
   #ended = (): void => {
     if (this.parser.expectsMore) return;
     const { onCommand } = this.engine;
-    if (onCommand !== null) onCommand(this.reply.length - this.#replyStart);
+    if (onCommand) onCommand(this.reply.length - this.#replyStart, this.#host.transport);
     this.#host.commandDone();
   };
 

@@ -5,6 +5,8 @@
  */
 import { createServer, type Server, type Socket } from "node:net";
 import type { SegmentFlow, SegmentHook } from "../hooks/segment.ts";
+import type { Upper } from "../hooks/stream-connection.ts";
+import type { StreamHook } from "../hooks/stream-hook.ts";
 import { COMMANDS } from "./commands.ts";
 import type { Engine } from "./engine.ts";
 import { ReplyBuffer, SlabPool, text } from "./reply.ts";
@@ -29,8 +31,10 @@ export class TcpServer {
   readonly #limits: TcpLimits;
   readonly #slabs = new SlabPool();
   readonly #connections = new Set<Connection>();
-  /** The programs on the wire side; null where none is attached. */
+  /** Programs that watch segments on the wire; null where none is attached. */
   hook: SegmentHook | null = null;
+  /** Programs at the socket, which see a connection's bytes first; null where none is attached. */
+  stream: StreamHook | null = null;
 
   constructor(engine: Engine, limits: TcpLimits) {
     this.#engine = engine;
@@ -53,7 +57,6 @@ export class TcpServer {
     return new Promise((resolve) => this.server.close(() => resolve()));
   }
 
-  /** Any duplex socket will do: the sk_skb hook hands over streams of its own. */
   accept(socket: Socket): void {
     const { counters } = this.#engine;
     if (this.#connections.size >= this.#limits.maxConnections) {
@@ -76,7 +79,10 @@ export class TcpServer {
   }
 }
 
-class Connection implements SessionHost {
+class Connection implements SessionHost, Upper {
+  readonly transport = "tcp";
+  /** Commands that wait keep their line, and what came behind it. */
+  readonly keepsViews = true;
   readonly reply: ReplyBuffer;
   readonly #engine: Engine;
   readonly #flow: SegmentFlow | null;
@@ -85,6 +91,11 @@ class Connection implements SessionHost {
   #isFirstByte = true;
   #draining = false;
   #inputEnded = false;
+  /** Do the programs at the socket read it? */
+  readonly #isHooked: boolean;
+  /** Of the commands under way, if they are timed; and how many are done. */
+  #startNs = 0;
+  #done = 0;
 
   constructor(engine: Engine, server: TcpServer, slabs: SlabPool, socket: Socket) {
     this.#engine = engine;
@@ -93,16 +104,38 @@ class Connection implements SessionHost {
     const { remoteAddress = "", remotePort = 0, localAddress = "", localPort = 0 } = socket;
     this.#flow = server.hook?.open({ remoteAddress, remotePort, localAddress, localPort }) ?? null;
     this.#session = new Session(engine, this, COMMANDS);
-    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("drain", () => this.#drained());
-    // What came before the client's FIN is still answered.
-    socket.on("end", () => {
-      this.#inputEnded = true;
-      this.#flush();
-    });
     // A client that vanishes ends in "close"; there is nobody left to tell.
     socket.on("error", () => undefined);
     socket.once("close", () => this.#flow?.close());
+    const { stream } = server;
+    this.#isHooked = stream?.attached === true;
+    if (this.#isHooked) stream?.connect(socket, () => this);
+    else {
+      socket.on("data", (chunk: Buffer) => this.receive(chunk));
+      socket.on("end", () => this.end(() => undefined));
+    }
+  }
+
+  get busy(): boolean {
+    const { parser } = this.#session;
+    return !parser.isIdle || parser.isPaused || parser.isClosed;
+  }
+
+  /** Its commands wait, for the client to read or for the cold tier. */
+  get paused(): boolean {
+    return this.#draining || this.#session.parser.heldBytes >= HELD_MAX_BYTES;
+  }
+
+  crossed(why: number): void {
+    this.#engine.onCrossed?.(why);
+  }
+
+  /** What came before the client's FIN is still answered. */
+  end(release: () => void): void {
+    release();
+    this.#inputEnded = true;
+    this.#flush();
   }
 
   destroy(): void {
@@ -110,15 +143,19 @@ class Connection implements SessionHost {
   }
 
   commandDone(): void {
+    this.#done++;
     if (this.reply.length >= HIGH_WATER_BYTES) this.#session.parser.pause();
   }
 
   settled(): void {
     this.#flush();
+    this.#measure();
   }
 
-  #receive(chunk: Buffer): void {
-    this.#engine.counters.bytes_read += chunk.length;
+  receive(chunk: Buffer): void {
+    const { counters, latency } = this.#engine;
+    if (latency !== null && this.#startNs === 0) this.#startNs = latency.start();
+    if (!this.#isHooked) counters.bytes_read += chunk.length;
     // A segment a program does not let through is never sent again here: the stream has a hole.
     if (this.#flow !== null && !this.#flow.ingress(chunk)) {
       this.destroy();
@@ -127,13 +164,23 @@ class Connection implements SessionHost {
     if (this.#isFirstByte) {
       this.#isFirstByte = false;
       // A binary-protocol client would wait for an answer for ever.
-      if (chunk[0] === BINARY_REQUEST) {
+      if (chunk[0] === BINARY_REQUEST && this.#socket.bytesWritten === 0) {
         this.destroy();
         return;
       }
     }
     this.#session.parser.feed(chunk);
     this.#flush();
+    this.#measure();
+  }
+
+  #measure(): void {
+    if (this.#session.parser.isWaiting) return;
+    if (this.#startNs !== 0 && this.#done > 0) {
+      this.#engine.latency?.done("tcp", "cold", this.#startNs, this.#done);
+    }
+    this.#startNs = 0;
+    this.#done = 0;
   }
 
   #drained(): void {

@@ -56,12 +56,15 @@ export class UdpServer {
   }
 
   #receive(datagram: Buffer, from: RemoteInfo): void {
-    const { counters } = this.#engine;
+    const { counters, latency } = this.#engine;
+    const startNs = latency === null ? 0 : latency.start();
     counters.bytes_read += datagram.length;
     if (this.hook !== null) {
       const answer = this.hook.ingress(datagram, from);
       if (answer !== INGRESS.pass) {
-        if (answer !== INGRESS.drop) this.#sendAnswer(this.hook, answer, from);
+        if (answer === INGRESS.drop) return;
+        this.#sendAnswer(this.hook, answer, from);
+        if (startNs !== 0) latency?.done("udp", "hot", startNs, 1);
         return;
       }
     }
@@ -72,8 +75,10 @@ export class UdpServer {
     }
     counters.udp_requests++;
     const conversation = this.#idle.pop() ?? new DatagramConversation(this.#engine, this, this.#slabs);
-    if (conversation.take(datagram, id, from)) this.#idle.push(conversation);
-    else this.#waiting++;
+    if (conversation.take(datagram, id, from)) {
+      this.#idle.push(conversation);
+      if (startNs !== 0) latency?.done("udp", "cold", startNs, 1);
+    } else this.#waiting++;
   }
 
   /** A conversation that had waited is free again. */
@@ -126,6 +131,7 @@ type LookupDone = (error: Error | null, address: string, family: number) => void
 
 /** The session of the datagram under way. */
 class DatagramConversation implements SessionHost {
+  readonly transport = "udp";
   readonly reply: ReplyBuffer;
   readonly #server: UdpServer;
   readonly #session: Session;

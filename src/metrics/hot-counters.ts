@@ -83,7 +83,7 @@ export class HotCounters {
       },
       {
         name: "bmc_verdicts_total",
-        help: "Verdicts of the HTTP verdict program.",
+        help: "Verdicts of the sk_skb verdict programs, HTTP's and memcached's over TCP.",
         type: "counter",
         read: () => verdicts(this.read()),
       },
@@ -129,11 +129,13 @@ export class HotCounters {
 }
 
 function verdicts(n: Float64Array): Sample[] {
-  const program = "http_kv_verdict";
   const passed = n[INDEX.HTTP_GET]! - n[INDEX.HTTP_HIT]! + n[INDEX.HTTP_UNSUPPORTED]! + n[INDEX.HTTP_WRITE]!;
+  const answered = n[INDEX.MC_TCP_ANSWER]!;
   return [
-    sample(n[INDEX.HTTP_HIT]!, { program, verdict: "redirect" }),
-    sample(passed, { program, verdict: "pass" }),
+    sample(n[INDEX.HTTP_HIT]!, { program: "http_kv_verdict", verdict: "redirect" }),
+    sample(passed, { program: "http_kv_verdict", verdict: "pass" }),
+    sample(answered, { program: "mc_verdict", verdict: "redirect" }),
+    sample(n[INDEX.MC_TCP_FRAMED]! - answered, { program: "mc_verdict", verdict: "pass" }),
   ];
 }
 

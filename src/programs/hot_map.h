@@ -90,6 +90,7 @@ enum hot_stat {
 	STAT_MC_TCP_WRITE = 43,
 	STAT_MC_TCP_FRAMED = 44,
 	STAT_MC_TCP_UNFRAMED = 45,
+	STAT_MC_TCP_ANSWER = 46, /* gets answered, of one or more keys */
 	STAT_VALUE_LOG2 = 48, /* 11 buckets of served value sizes: 0, 1, 2-3, 4-7 … 512-1000 */
 	STAT_COUNT = 64,
 };

@@ -426,6 +426,7 @@ static __always_inline u32 answer_get(struct __sk_buff *skb, struct run_info *in
 		return RUN_RACED; /* cannot be: the packet has that size */
 	count->n[STAT_MC_HIT] += hits;
 	count->n[STAT_MC_TCP_HIT] += hits;
+	count->n[STAT_MC_TCP_ANSWER]++;
 	return RUN_HIT;
 }
 

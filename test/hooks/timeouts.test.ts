@@ -109,7 +109,7 @@ describe("a fault of the program at run time", () => {
     expect(faults.length).toBe(1);
     expect(service.hook!.attached).toBe(false);
     const metrics = await (await fetch(`${running.url}/metrics`)).text();
-    expect(metrics).toContain('bmc_hook_faults_total{hook="sk_skb"} 1');
+    expect(metrics).toContain('bmc_hook_faults_total{hook="sk_skb",server="http"} 1');
     expect((await fetch(`${running.url}/kv/k`)).headers.get("cache-status")).toContain("detail=fault");
     socket.destroy();
   });

@@ -21,7 +21,7 @@ export class Conversation {
     const take = (): void => this.#take();
     this.session = new Session(
       this.engine,
-      { reply: this.reply, commandDone: take, settled: take },
+      { transport: "tcp", reply: this.reply, commandDone: take, settled: take },
       COMMANDS,
     );
   }

@@ -85,6 +85,7 @@ export const STATS = [
   { index: 43, name: "MC_TCP_WRITE" },
   { index: 44, name: "MC_TCP_FRAMED" },
   { index: 45, name: "MC_TCP_UNFRAMED" },
+  { index: 46, name: "MC_TCP_ANSWER" },
 ] as const;
 export type StatName = (typeof STATS)[number]["name"];
 /** First of the buckets of served value sizes: 0, 1, 2-3, 4-7 … 512-1000. */
