@@ -176,7 +176,7 @@ async function sharedCold({ cold }: Config, logger: Logger): Promise<ColdStore |
   // The client and its protocol are loaded only where they are used.
   const { RedisStore } = await import("../tiers/cold/redis.ts");
   try {
-    const onError = (error: Error) => logger.warn({ err: error }, "cold tier");
+    const onError = (error: Error) => logger.warn({ reason: error.message }, "cold tier");
     const bounds = { deadlineMs, maxPending, maxPendingBytes };
     return await RedisStore.connect({ url, caFile, coherence, leaseMs, ...bounds, onError });
   } catch (cause) {

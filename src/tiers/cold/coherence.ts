@@ -337,7 +337,7 @@ export class Coherence {
     this.#joining = round;
     if (round.missing.size === 0) round.pass();
     const { suspectMs, expiryMs } = this.#times();
-    const suspect = this.#after(suspectMs, () => this.#expelMissing(round));
+    this.#suspectLater(round);
     const hearing = await this.#send({ joins: true, ...(gone.length > 0 && { gone }) });
     // Who hears us but is on no list (it was lost with the registry) either answers or its lease runs out.
     const others = new Promise<void>((resolve) => {
@@ -349,7 +349,7 @@ export class Coherence {
       this.#after(suspectMs + expiryMs, resolve);
     });
     await Promise.all([round.done, others]);
-    clearTimeout(suspect);
+    this.#forgetTimer(round);
     this.#greet = null;
     this.#joining = null;
     if (!this.#is(id) || !(await this.#renew(id)) || !this.#is(id)) return false;
@@ -433,6 +433,20 @@ export class Coherence {
   #welcome(joiner: Joiner): void {
     this.#joiners.delete(joiner);
     this.#tell(joiner.id, joiner.isIdle ? { idle: true } : { knows: true });
+  }
+
+  /** In two halves: if it was this process that stood still, what others said meanwhile is read in between. */
+  #suspectLater(round: Round): void {
+    const halfMs = this.#times().suspectMs / 2;
+    round.timer = this.#after(halfMs, () => {
+      round.timer = this.#after(halfMs, () => this.#expelMissing(round));
+    });
+  }
+
+  #forgetTimer({ timer }: Round): void {
+    if (timer === null) return;
+    clearTimeout(timer);
+    this.#timers.delete(timer);
   }
 
   #expelMissing({ missing }: Round): void {
@@ -532,7 +546,7 @@ export class Coherence {
       return;
     }
     this.#rounds.set(round.n, round);
-    round.timer = this.#after(this.#times().suspectMs, () => this.#expelMissing(round));
+    this.#suspectLater(round);
     sent.catch(() => this.#rejoin());
   }
 
@@ -544,10 +558,7 @@ export class Coherence {
 
   #endRound(round: Round, error: Error | null): void {
     this.#rounds.delete(round.n);
-    if (round.timer) {
-      clearTimeout(round.timer);
-      this.#timers.delete(round.timer);
-    }
+    this.#forgetTimer(round);
     if (error) round.fail(error);
     else round.pass();
   }

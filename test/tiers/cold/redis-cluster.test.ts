@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { RedisStore } from "../../../src/tiers/cold/redis.ts";
 import type { Item, Key, StoreListener } from "../../../src/tiers/cold/store.ts";
-import { hasRedis, REDIS_MISSING, RedisCluster, redisCli } from "../../support/redis-server.ts";
+import { hasRedis, REDIS_MISSING, RedisCluster, redisCli, until } from "../../support/redis-server.ts";
 
 const put = (store: RedisStore, key: Key, text: string) =>
   store.update(key, () => ({
@@ -114,4 +114,40 @@ describe.skipIf(!hasRedis)(`RedisStore on a Cluster of three masters${why}`, () 
     expect(listener.trust).toContain(false);
     await expect.poll(() => listener.trust.at(-1), { timeout: 10_000 }).toBe(true);
   });
+});
+
+/** A failover takes its time: only in the long run. */
+const isLong = process.env.BMC_SOAK_FACTOR !== undefined;
+const whyShort = hasRedis && !isLong ? " (skipped: takes 15 s; set BMC_SOAK_FACTOR)" : why;
+
+describe.skipIf(!hasRedis || !isLong)(`RedisStore on a Cluster whose master dies${whyShort}`, () => {
+  it("goes on with the replica that takes over, by itself, and trusts nothing in between", async () => {
+    const cluster = await RedisCluster.start(1);
+    const [first] = cluster.servers as [(typeof cluster.servers)[0]];
+    const replica = cluster.servers[3]!;
+    const [a, b] = [
+      await RedisStore.connect({ url: cluster.url }),
+      await RedisStore.connect({ url: cluster.url }),
+    ];
+    let [key, slot] = ["", "16383"];
+    for (let i = 0; Number(slot) > 5_000; i++) {
+      key = `falls-${i}`;
+      slot = await first.cli("CLUSTER", "KEYSLOT", `bmc:${key}`);
+    }
+    const listener = new Listener();
+    b.watch(listener);
+    await put(a, key, "before");
+    expect(textOf(await b.get(key))).toBe("before");
+    await until(async () => (await replica.cli("INFO", "keyspace")).includes("keys="));
+    await first.kill();
+    const options = { timeout: 30_000, interval: 100 };
+    await expect.poll(() => listener.trust, options).toContain(false);
+    await expect.poll(() => put(a, key, "after").catch(() => "unavailable"), options).toBe("stored");
+    await expect.poll(() => b.get(key).then(textOf, () => "unavailable"), options).toBe("after");
+    await expect.poll(() => listener.trust.at(-1), options).toBe(true);
+    await expect.poll(() => a.sharedStats().nodes?.others, options).toBe(1);
+    await a.close();
+    await b.close();
+    await cluster.kill();
+  }, 90_000);
 });
