@@ -9,6 +9,7 @@ import { COHERENCE_RULES } from "./tiers/cold/coherence.ts";
 import { ADDRESS_FORMS, parseRedisAddress } from "./tiers/cold/redis-address.ts";
 import { ADMISSION_RULES } from "./tiers/hot/admission.ts";
 import { FILL_RACE } from "./tiers/hot/hot-tier.ts";
+import { HOT_POLICIES } from "./tiers/hot/policy.ts";
 
 const MAX_TIMEOUT_MS = 86_400_000;
 
@@ -51,6 +52,8 @@ export const CONFIG_SCHEMA = z.strictObject({
   }),
   hot: z.strictObject({
     entries: whole(1, 3_250_000),
+    /** Who makes room for whom; the programs are built for it. */
+    policy: oneOf(HOT_POLICIES),
     admission: oneOf(ADMISSION_RULES),
     admissionWindowMs: whole(1, MAX_TIMEOUT_MS),
     fillRace: oneOf(FILL_RACE),

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Profile, parseProfile } from "../costs/profile.ts";
+import { type HotPolicy, POLICY_TABLE } from "../tiers/hot/policy.ts";
 import { UsageError } from "./exit.ts";
 
 /** Absolute path of a file or folder under config/. */
@@ -50,4 +51,9 @@ export function loadProfile(name: string): Profile {
     throw new UsageError(`unknown profile '${name}'; known: ${known.join(", ")}, or a path ending in .json`);
   }
   return parseProfile(readJson(configPath("profiles", `${name}.json`)), name);
+}
+
+/** Absolute path of an object built from src/programs for a policy, as shipped. */
+export function shippedObject(name: string, policy: HotPolicy): string {
+  return configPath("..", "src", "programs", `${name}${POLICY_TABLE[policy].objectSuffix}.bpf.o`);
 }

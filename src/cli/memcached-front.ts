@@ -27,7 +27,7 @@ import { CROSSINGS } from "../tiers/crossing.ts";
 import type { HotMachine } from "../tiers/hot/machine.ts";
 import { STATS } from "../tiers/hot/run-info.ts";
 import type { TieredCache } from "../tiers/tiered-cache.ts";
-import { configPath, loadProfile } from "./config-files.ts";
+import { loadProfile, shippedObject } from "./config-files.ts";
 import { Refusal } from "./exit.ts";
 import {
   oneLine,
@@ -37,10 +37,6 @@ import {
   readObject,
   withMapsOf,
 } from "./program-reference.ts";
-
-/** Built from src/programs, as shipped. */
-const SHIPPED = "memcached.bpf.o";
-const SHIPPED_PAIR = "memcached_skb.bpf.o";
 
 /** Of one hit of the pair, a get of one key (memcached_skb.h). */
 const HIT_FACTS: HitFacts = {
@@ -226,7 +222,7 @@ export class MemcachedFront {
   /** @throws Refusal */
   #pair(machine: HotMachine): StreamHook {
     const { logger, nowNs, splitTimeoutMs } = this.#parts;
-    const path = configPath("..", "src", "programs", SHIPPED_PAIR);
+    const path = shippedObject("memcached_skb", machine.policy);
     try {
       return new StreamHook({
         programs: new StreamPrograms(machine, loadStreamPair(machine, readObject(path))),
@@ -309,6 +305,7 @@ export class MemcachedFront {
     yield ["xdp_program", this.datagrams?.xdp?.program.name ?? "none"];
     yield ["tc_program", this.datagrams?.tc?.program.name ?? "none"];
     yield ["sk_skb_program", this.stream?.attached ? this.stream.programs.verdict.program.name : "none"];
+    yield ["hot_policy", machine?.policy ?? "none"];
     yield ["hot_entries", machine?.hot.entries ?? 0];
     yield ["hot_entries_in_use", counters.entries()];
     yield ["hot_memory_bytes", machine?.hot.memoryBytes ?? 0];
@@ -336,7 +333,7 @@ function attach(
   machine: HotMachine,
   config: Config["memcached"],
 ): { xdp: LoadedProgram | null; tc: LoadedProgram | null } {
-  const shipped = configPath("..", "src", "programs", SHIPPED);
+  const shipped = shippedObject("memcached", machine.policy);
   const isBare = config.xdp === null && config.tc === null;
   const fallback = isBare && existsSync(shipped) ? shipped : null;
   const tailCalls = config.tailCalls.map(parseTailCall);

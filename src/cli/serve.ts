@@ -19,6 +19,11 @@ const FLAGS = {
   "costs-scale": { section: "costs", key: "scale", hint: "0 injects no delay, 1 as modelled" },
   admission: { section: "hot", key: "admission", hint: "second-request, always or never" },
   "hot-entries": { section: "hot", key: "entries", hint: "slots of the hot tier" },
+  "hot-policy": {
+    section: "hot",
+    key: "policy",
+    hint: "direct-mapped as BMC, set (4 ways, second chance) or lru",
+  },
   cold: { section: "cold", key: "url", hint: "redis://HOST:PORT, redis+cluster://… or redis+sentinel://…" },
   coherence: { section: "cold", key: "coherence", hint: "of nodes that share it: strict or eventual" },
   "fill-race": { section: "hot", key: "fillRace", hint: "safe, or unsafe: skips the generation check" },
@@ -131,9 +136,11 @@ function banner({ config, machine, hook, objectPath, memcached }: Service, url: 
       );
     }
     const { entries, memoryBytes } = machine.hot;
+    const entryBytes = memoryBytes / entries;
+    const size = Number.isInteger(entryBytes) ? `x ${entryBytes} B =` : "in"; // with slots of their own, or not
     lines.push(`  object    ${objectPath}`);
     lines.push(
-      `  hot tier  ${entries} entries x ${memoryBytes / entries} B = ${memoryBytes} bytes, admission ${config.hot.admission}`,
+      `  hot tier  ${entries} entries ${size} ${memoryBytes} bytes, ${machine.policy}, admission ${config.hot.admission}`,
     );
   }
   if (memcached?.server) {

@@ -29,7 +29,7 @@ import { Admission } from "../tiers/hot/admission.ts";
 import { HotMachine } from "../tiers/hot/machine.ts";
 import { Intake } from "../tiers/intake.ts";
 import { TieredCache } from "../tiers/tiered-cache.ts";
-import { configPath, loadProfile } from "./config-files.ts";
+import { configPath, loadProfile, shippedObject } from "./config-files.ts";
 import { Refusal } from "./exit.ts";
 import { ServiceLab } from "./lab-backend.ts";
 import { LabPrograms } from "./lab-programs.ts";
@@ -76,7 +76,7 @@ export class Service {
     if (config.costs.scale > 0) injector.calibrate();
     this.meter = new Meter(profile, injector, this.stats);
     this.sampler = new RequestSampler(nowNs);
-    this.objectPath = config.offload.program ?? shippedObject("http_kv.bpf.o");
+    this.objectPath = config.offload.program ?? shippedObject("http_kv", config.hot.policy);
 
     let programs: StreamPrograms | null = null;
     let machine: HotMachine | null = null;
@@ -87,6 +87,7 @@ export class Service {
         machine = new HotMachine({
           entries: config.hot.entries,
           engine: config.offload.engine,
+          policy: config.hot.policy,
           fillRace: config.hot.fillRace,
         });
         programs = new StreamPrograms(machine, loadStreamPair(machine, object));
@@ -255,9 +256,4 @@ function requireProgramsKeepAlive({ server, offload }: Config): void {
   throw new ConfigError(
     `config: server.keepAliveTimeoutMs is ${server.keepAliveTimeoutMs}; allowed with offload on: ${PROGRAM_KEEP_ALIVE_SECONDS}000 to ${PROGRAM_KEEP_ALIVE_SECONDS}999, which the program tells clients`,
   );
-}
-
-/** Absolute path of an object built from src/programs, as shipped. */
-export function shippedObject(name: string): string {
-  return configPath("..", "src", "programs", name);
 }

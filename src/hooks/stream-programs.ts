@@ -178,7 +178,7 @@ export class StreamPrograms {
   /** Key of the entry the last run answered from; empty from programs that do not say. */
   lastKey(): Key {
     if (this.#runInfo === 0) return "";
-    return this.#hot.keyAt(this.#rt.memory.words[(this.#runInfo >> 2) + RUN_INFO_WORD.slot]!);
+    return this.#hot.keyOf(this.#rt.memory.words[(this.#runInfo >> 2) + RUN_INFO_WORD.hash]! >>> 0);
   }
 
   /** Of the message just framed, up to and with the empty line; 0 from programs that do not say. */

@@ -3,9 +3,14 @@
  * The hot tier's maps, shared by every program and mirrored by src/tiers/hot/layout.ts: the emulator joins
  * maps of equal name, so the HTTP and the memcached programs serve the same entries. Little-endian.
  *
- * Entry rules. `lock` guards all the other fields. `generation` grows with every invalidation: who means to
- * fill notes it at the miss and fills only if it is unchanged and `writers` (writes that have been seen and
- * not yet answered) is 0. Slots are direct-mapped: index = FNV-1a32(key) % entries.
+ * A key's hash names its slot, and the slot has a `generation`, which grows with every invalidation: who means
+ * to fill notes it at the miss and fills only if it is unchanged and `writers` (writes that have been seen and
+ * not yet answered) is 0. Where entries lie is the policy's affair, chosen when the object is built; programs
+ * go through hot_look, hot_hold, hot_claim and hot_drop below and are the same source for all:
+ *
+ *   (none)       direct-mapped, as BMC: slot = FNV-1a32(key) % entries, one entry, always replaced
+ *   -DHOT_WAYS=n sets of n entries; a second-chance bit and a hand choose who makes room
+ *   -DHOT_LRU    an LRU_HASH map by hash; slots are words of their own, as an evicted entry keeps none
  */
 #ifndef HOT_MAP_H
 #define HOT_MAP_H
@@ -29,8 +34,21 @@ typedef __s64 s64;
 #define HOT_VALID 1u
 #define HOT_REFERENCED 2u /* second chance: set by a hit, cleared by the hand (HOT_WAYS > 1) */
 
+#ifndef HOT_WAYS
+#define HOT_WAYS 1
+#endif
+
+/*
+ * `lock` guards all the other fields. Of a set, way 0 has generation and writers for all ways, and way 1 keeps
+ * the hand in `writers`. No LRU map may hold a lock: there a stamp tells one fill of an element from the next,
+ * and an entry may be served while its generation is its slot's.
+ */
 struct hot_entry {
+#ifdef HOT_LRU
+	u32 stamp;
+#else
 	struct bpf_spin_lock lock;
+#endif
 	u32 hash;
 	u32 generation;
 	u32 writers;
@@ -151,12 +169,51 @@ struct run_info {
 	u32 reserved;
 };
 
+/* The map's name tells the policy: objects of different ones must not share a map. */
+#ifdef HOT_LRU
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, HOT_ENTRIES_DEFAULT);
+	__type(key, u32); /* the hash */
+	__type(value, struct hot_entry);
+} hot_lru SEC(".maps");
+
+/* Slots: more of them than entries, since a write to one key of a slot ends the entries of all its keys. */
+#define HOT_SLOTS_PER_ENTRY 4
+struct hot_guard {
+	u32 reserved[2];
+	u32 generation; /* where struct hot_entry has them */
+	u32 writers;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, HOT_SLOTS_PER_ENTRY * HOT_ENTRIES_DEFAULT);
+	__type(key, u32);
+	__type(value, struct hot_guard);
+} hot_guard SEC(".maps");
+
+/* An entry on its way in or out: per CPU, so nobody else's. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct hot_entry);
+} hot_copy SEC(".maps");
+#else
+#if HOT_WAYS > 1
+#define HOT_PASTE(a, b) a##b
+#define HOT_NAME(a, b) HOT_PASTE(a, b)
+#define HOT_MAP HOT_NAME(hot_set, HOT_WAYS)
+#else
+#define HOT_MAP hot_map
+#endif
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, HOT_ENTRIES_DEFAULT);
 	__type(key, u32);
 	__type(value, struct hot_entry);
-} hot_map SEC(".maps");
+} HOT_MAP SEC(".maps");
+#endif
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -197,13 +254,12 @@ static __always_inline u32 first_byte_of(u64 mask)
 	return (u32)((((mask - 1) & ~mask & EVERY(1)) * EVERY(1)) >> 56) - 1;
 }
 
-static __always_inline u32 hot_slot(u32 hash)
+static __always_inline u32 hot_entries(void)
 {
 	u32 zero = 0;
 	struct hot_config *config = bpf_map_lookup_elem(&hot_config, &zero);
-	u32 entries = config && config->entries ? config->entries : HOT_ENTRIES_DEFAULT;
 
-	return hash % entries;
+	return config && config->entries ? config->entries : HOT_ENTRIES_DEFAULT;
 }
 
 /* floor(log2(n)) + 1, and 0 for 0; n below 1,024. */
@@ -226,5 +282,11 @@ static __always_inline u32 size_class(u32 n)
 	}
 	return c + (n >> 1);
 }
+
+#ifdef HOT_LRU
+#include "hot_lru.h"
+#else
+#include "hot_ways.h"
+#endif
 
 #endif

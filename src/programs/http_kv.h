@@ -601,16 +601,13 @@ static __always_inline u32 answer_get(struct __sk_buff *skb, struct run_info *ru
 	slot = hot_slot(hash);
 	run->slot = slot;
 	run->hash = hash;
-	entry = bpf_map_lookup_elem(&hot_map, &slot);
 	date = bpf_map_lookup_elem(&http_date, &zero);
-	if (!entry || !date)
+	if (!date)
 		return RUN_COLD;
-	/* A first look without the lock: most misses end here, and the reply's size is needed before it is held. */
-	run->generation = entry->generation;
-	if (!(entry->state & HOT_VALID))
-		return RUN_COLD;
-	if (entry->hash != hash)
-		return RUN_COLLISION;
+	/* Most misses end here, and the reply's size is needed before the entry is held. */
+	entry = hot_look(hash, slot, &run->generation, &reason);
+	if (!entry)
+		return reason;
 	value_len = entry->value_len;
 	expires = entry->expires_ns;
 	if (value_len > HOT_VALUE_MAX)
@@ -633,7 +630,7 @@ static __always_inline u32 answer_get(struct __sk_buff *skb, struct run_info *ru
 	PACKET(skb, data, end);
 
 	reason = RUN_RACED;
-	bpf_spin_lock(&entry->lock);
+	hot_hold(entry);
 	if ((entry->state & HOT_VALID) && entry->hash == hash && entry->value_len == value_len &&
 	    entry->expires_ns == expires) {
 		if (entry->key_len != key_len || !same_key(entry, data + KEY_AT, end, key_len))
@@ -641,7 +638,7 @@ static __always_inline u32 answer_get(struct __sk_buff *skb, struct run_info *ru
 		else if (copy_value(data + head_len, end, entry->value, value_len))
 			reason = RUN_HIT;
 	}
-	bpf_spin_unlock(&entry->lock);
+	hot_release(entry, reason == RUN_HIT);
 	if (reason != RUN_HIT) {
 		if (grown)
 			bpf_skb_change_tail(skb, n, 0);

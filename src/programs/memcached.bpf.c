@@ -192,7 +192,7 @@ static __always_inline u32 put_number(struct mc_run *run, u32 at, u32 n)
 __attribute__((noinline)) int take_key(struct xdp_md *ctx, u32 off)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	u32 zero = 0, len, at, value_len, flags, i, next, found = 0;
+	u32 zero = 0, len, at, value_len, flags, i, next, found = 0, why;
 	struct mc_run *run = bpf_map_lookup_elem(&mc_run, &zero);
 	struct hot_entry *entry;
 	u64 expires, now = 0;
@@ -219,14 +219,10 @@ __attribute__((noinline)) int take_key(struct xdp_md *ctx, u32 off)
 	run->scratch[0] = next; /* for hash_keys, when the key misses */
 
 	run->slot = hot_slot(run->hash);
-	entry = bpf_map_lookup_elem(&hot_map, &run->slot);
-	if (!entry)
-		return KEY_MISS;
-	run->generation = entry->generation;
-	if (!(entry->state & HOT_VALID))
-		return KEY_MISS;
-	if (entry->hash != run->hash) {
-		mc_count(STAT_MC_COLLISION);
+	entry = hot_look(run->hash, run->slot, &run->generation, &why);
+	if (!entry) {
+		if (why == RUN_COLLISION)
+			mc_count(STAT_MC_COLLISION);
 		return KEY_MISS;
 	}
 	value_len = entry->value_len;
@@ -268,7 +264,7 @@ __attribute__((noinline)) int take_key(struct xdp_md *ctx, u32 off)
 	if (at > PAYLOAD_MAX)
 		return KEY_BAD;
 
-	bpf_spin_lock(&entry->lock);
+	hot_hold(entry);
 	if ((entry->state & HOT_VALID) && entry->hash == run->hash && entry->value_len == value_len &&
 	    entry->flags == flags && entry->expires_ns == expires) {
 		found = 1;
@@ -278,11 +274,10 @@ __attribute__((noinline)) int take_key(struct xdp_md *ctx, u32 off)
 					break;
 				*(u64 *)(run->reply + at + 8 * i) = *(u64 *)(entry->value + 8 * i);
 			}
-			entry->state |= HOT_REFERENCED;
 			found = 2;
 		}
 	}
-	bpf_spin_unlock(&entry->lock);
+	hot_release(entry, found == 2);
 	if (found == 1)
 		mc_count(STAT_MC_HIT_MISPREDICTION);
 	if (found != 2)
@@ -529,7 +524,7 @@ int invalidate(struct xdp_md *ctx)
 	}
 	for (i = 0; i < 16; i++) {
 		if (i < text->pending) {
-			flow->slots[flow->writes & 15] = text->slots[i];
+			flow->written[flow->writes & 15] = text->written[i];
 			flow->writes++;
 		}
 	}
@@ -569,7 +564,7 @@ static __always_inline void settle(struct mc_flow *flow)
 	else
 		for (u32 i = 0; i < 16; i++)
 			if (i < flow->writes)
-				drop_slot(flow->slots[i], 0, 1);
+				drop_key(flow->written[i], hot_slot(flow->written[i]));
 	if (now - flow->written_ns > SETTLE_NS)
 		flow->writes = 0;
 }
@@ -638,7 +633,7 @@ __attribute__((noinline)) u32 reply_number(u32 pos)
 SEC("tc")
 int update_cache(struct __sk_buff *skb)
 {
-	u32 zero = 0, len, i, at, flags, value_len, filled = 0;
+	u32 zero = 0, len, i, at, flags, value_len;
 	struct mc_run *run = bpf_map_lookup_elem(&mc_run, &zero);
 	struct frame_header *frame;
 	struct mc_inflight_key key;
@@ -705,38 +700,30 @@ int update_cache(struct __sk_buff *skb)
 		goto raced;
 	if (expires == EXPIRY_UNKNOWN || (expires && expires <= now))
 		return 0;
-	entry = bpf_map_lookup_elem(&hot_map, &found.slot);
-	if (!entry)
-		return 0;
 	run->scratch[2] = at;
 	run->scratch[3] = i;
 	FORGET();
 	at = run->scratch[2];
 	if (at > PAYLOAD_MAX)
 		return 0;
-	bpf_spin_lock(&entry->lock);
-	if (entry->generation == found.generation && entry->writers == 0) {
-		entry->hash = found.hash;
-		entry->flags = flags;
-		entry->expires_ns = expires;
-		entry->cas = 0;
-		entry->value_len = value_len;
-		entry->key_len = run->scratch[3];
-		entry->state = HOT_VALID;
-		for (i = 0; i < 32; i++)
-			*(u64 *)(entry->key + 8 * i) = *(u64 *)(run->reply + FRAME_LEN + 6 + 8 * i);
-		for (i = 0; i < (HOT_VALUE_MAX + 7) / 8; i++) {
-			if (8 * i >= value_len)
-				break;
-			*(u64 *)(entry->value + 8 * i) = *(u64 *)(run->reply + at + 8 * i);
-		}
-		filled = 1;
+	entry = hot_claim(found.hash, found.slot, found.generation);
+	if (!entry)
+		goto raced;
+	entry->flags = flags;
+	entry->expires_ns = expires;
+	entry->cas = 0;
+	entry->value_len = value_len;
+	entry->key_len = run->scratch[3];
+	for (i = 0; i < 32; i++)
+		*(u64 *)(entry->key + 8 * i) = *(u64 *)(run->reply + FRAME_LEN + 6 + 8 * i);
+	for (i = 0; i < (HOT_VALUE_MAX + 7) / 8; i++) {
+		if (8 * i >= value_len)
+			break;
+		*(u64 *)(entry->value + 8 * i) = *(u64 *)(run->reply + at + 8 * i);
 	}
-	bpf_spin_unlock(&entry->lock);
-	if (filled) {
-		mc_count(STAT_MC_UPDATE);
-		return 0;
-	}
+	hot_commit(entry, found.hash);
+	mc_count(STAT_MC_UPDATE);
+	return 0;
 raced:
 	mc_count(STAT_MC_FILL_RACED);
 	return 0;

@@ -83,8 +83,8 @@ struct mc_text {
 	u32 len;
 	u32 tail; /* of len: bytes from the last segment */
 	u32 skip; /* bytes of a data block still to come */
-	u32 pending; /* slots written, in slots */
-	u32 slots[16];
+	u32 pending; /* keys written, their hashes in `written` */
+	u32 written[16];
 	u32 wrote; /* set by take_command when the command is one that writes */
 	u32 scratch[3];
 	u8 bytes[4096];
@@ -107,7 +107,7 @@ struct mc_flow {
 	u32 skip;
 	u32 tail_len;
 	u64 written_ns; /* last write */
-	u32 slots[16]; /* slots written lately, a ring */
+	u32 written[16]; /* hashes of keys written lately, a ring */
 	u32 writes;
 	u32 reserved;
 	u8 tail[TAIL_MAX + 8];
@@ -190,45 +190,16 @@ static __always_inline void mc_count(u32 which)
 }
 
 /* Makes the slot unfillable for GETs under way, and drops the entry if it holds a key of this hash. */
-static __always_inline void drop_slot(u32 slot, u32 hash, int any_key)
+static __always_inline void drop_key(u32 hash, u32 slot)
 {
-	struct hot_entry *entry = bpf_map_lookup_elem(&hot_map, &slot);
-	u32 dropped = 0;
-
-	if (!entry)
-		return;
-	bpf_spin_lock(&entry->lock);
-	entry->generation++;
-	if ((entry->state & HOT_VALID) && (any_key || entry->hash == hash)) {
-		entry->state &= ~HOT_VALID;
-		dropped = 1;
-	}
-	bpf_spin_unlock(&entry->lock);
-	if (dropped)
+	if (hot_drop(hash, slot))
 		mc_count(STAT_MC_INVALIDATION);
-}
-
-static long drop_one(u32 slot, void *unused)
-{
-	struct hot_entry *entry = bpf_map_lookup_elem(&hot_map, &slot);
-
-	if (!entry)
-		return 1;
-	bpf_spin_lock(&entry->lock);
-	entry->generation++;
-	entry->state &= ~HOT_VALID;
-	bpf_spin_unlock(&entry->lock);
-	return 0;
 }
 
 /* flush_all, and whatever could not be understood. */
 static __always_inline void drop_all(void)
 {
-	u32 zero = 0;
-	struct hot_config *config = bpf_map_lookup_elem(&hot_config, &zero);
-	u32 entries = config && config->entries ? config->entries : HOT_ENTRIES_DEFAULT;
-
-	bpf_loop(entries, drop_one, 0, 0);
+	hot_drop_all();
 	mc_count(STAT_MC_INVALIDATION);
 }
 

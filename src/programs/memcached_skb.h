@@ -260,7 +260,7 @@ __attribute__((noinline)) u32 put_flags(u32 at, u32 n)
 __attribute__((noinline)) int take_item(struct __sk_buff *skb, u32 off)
 {
 	void *data, *end;
-	u32 zero = 0, hash = FNV_OFFSET, slot, at, len, value_len, flags, found = RUN_RACED, i;
+	u32 zero = 0, hash = FNV_OFFSET, slot, at, len, value_len, flags, found, i;
 	struct mc_reply *reply = bpf_map_lookup_elem(&mc_reply, &zero);
 	struct run_info *info = bpf_map_lookup_elem(&run_info, &zero);
 	struct hot_entry *entry;
@@ -313,14 +313,10 @@ __attribute__((noinline)) int take_item(struct __sk_buff *skb, u32 off)
 
 	slot = hot_slot(hash);
 	info->slot = slot;
-	entry = bpf_map_lookup_elem(&hot_map, &slot);
+	entry = hot_look(hash, slot, &info->generation, &found);
 	if (!entry)
-		return -RUN_COLD;
-	info->generation = entry->generation;
-	if (!(entry->state & HOT_VALID))
-		return -RUN_COLD;
-	if (entry->hash != hash)
-		return -RUN_COLLISION;
+		return -(int)found;
+	found = RUN_RACED;
 	value_len = entry->value_len;
 	flags = entry->flags;
 	expires = entry->expires_ns;
@@ -360,7 +356,7 @@ __attribute__((noinline)) int take_item(struct __sk_buff *skb, u32 off)
 	if (at > REPLY_MAX)
 		return -RUN_NO_ROOM;
 
-	bpf_spin_lock(&entry->lock);
+	hot_hold(entry);
 	if ((entry->state & HOT_VALID) && entry->hash == hash && entry->value_len == value_len &&
 	    entry->flags == flags && entry->expires_ns == expires) {
 		found = RUN_MISPREDICTION;
@@ -370,11 +366,10 @@ __attribute__((noinline)) int take_item(struct __sk_buff *skb, u32 off)
 					break;
 				*(u64 *)(reply->bytes + at + 8 * i) = *(u64 *)(entry->value + 8 * i);
 			}
-			entry->state |= HOT_REFERENCED;
 			found = RUN_HIT;
 		}
 	}
-	bpf_spin_unlock(&entry->lock);
+	hot_release(entry, found == RUN_HIT);
 	if (found != RUN_HIT)
 		return -(int)found;
 	at += value_len;

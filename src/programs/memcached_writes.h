@@ -40,14 +40,14 @@ __attribute__((noinline)) int write_key(u32 pos, u64 expires_ns)
 	text->scratch[0] = i;
 	FORGET();
 	slot = hot_slot(hash);
-	drop_slot(slot, hash, 0);
+	drop_key(hash, slot);
 	now = bpf_ktime_get_ns();
 	bpf_map_update_elem(&mc_written, &slot, &now, BPF_ANY);
 	if (expires_ns)
 		bpf_map_update_elem(&mc_expiry, &hash, &expires_ns, BPF_ANY);
 	else
 		bpf_map_delete_elem(&mc_expiry, &hash);
-	text->slots[text->pending & 15] = slot;
+	text->written[text->pending & 15] = hash;
 	text->pending++;
 	return pos + (text->scratch[0] & 255);
 }

@@ -8,6 +8,7 @@ import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ServeFlags, serveConfig } from "../../src/cli/serve.ts";
 import { Service } from "../../src/cli/service.ts";
+import { HOT_POLICIES } from "../../src/tiers/hot/policy.ts";
 import { frame, random } from "../memcached/peers.ts";
 
 /** One service with a client on each protocol; each call waits for its whole answer. */
@@ -91,13 +92,13 @@ class Bench {
 /** The programs do not fill a slot for this long after a write to it (memcached.h, SETTLE_NS). */
 const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 130));
 
-describe("programs before memcached", () => {
+describe.each(HOT_POLICIES)("programs before memcached, policy %s", (policy) => {
   let on: Bench;
   let off: Bench;
   beforeAll(async () => {
-    on = await Bench.start({});
+    on = await Bench.start({ "hot-policy": policy });
     off = await Bench.start({ offload: "off" });
-  });
+  }, 60_000);
   afterAll(() => Promise.all([on.close(), off.close()]));
 
   async function makeHot(key: string, value: string): Promise<void> {

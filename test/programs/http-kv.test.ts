@@ -7,8 +7,9 @@ import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { POLICY_TABLE } from "../../src/tiers/hot/policy.ts";
 import { RUN_REASONS } from "../../src/tiers/hot/run-info.ts";
-import { emulated, fill, LINUX_SKB_MAX_BYTES, MACHINES, type Machine, u32 } from "./machines.ts";
+import { emulated, fill, LINUX_SKB_MAX_BYTES, type Machine, u32, variantMachines } from "./machines.ts";
 
 const DATE = "Sun, 06 Nov 1994 08:49:37 GMT";
 const REFUSED = -86;
@@ -31,14 +32,14 @@ const with_ = (...lines: string[]) =>
 const reply = (value: string) =>
   `HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\ncache-status: bmc-hot; hit\r\ncontent-length: ${value.length}\r\nDate: ${DATE}\r\nConnection: keep-alive\r\nKeep-Alive: timeout=72\r\n\r\n${value}`;
 
-describe.each(MACHINES)("http_kv on $name", ({ name, open, skip }) => {
+describe.each(variantMachines("http_kv_twin"))("$object on $name", ({ name, object, policy, open, skip }) => {
   const it = test.skipIf(skip);
   let machine: Machine;
   beforeAll(async () => {
     if (skip) return;
-    machine = open("http_kv_twin");
+    machine = open(object);
     await machine.set("http_date", u32(0), Buffer.from(DATE.padEnd(32, "\0")));
-  });
+  }, 60_000);
   beforeEach(async () => {
     if (!skip) await fill(machine, "k", Buffer.from("value"));
   });
@@ -168,8 +169,13 @@ describe.each(MACHINES)("http_kv on $name", ({ name, open, skip }) => {
   });
 
   it("tells a collision, a misprediction and an expired entry apart", async () => {
-    await fill(machine, "other", Buffer.from("x"), { slotOf: "k" });
-    expect((await judge(PLAIN)).reason).toBe("COLLISION");
+    const { ways } = POLICY_TABLE[policy];
+    for (let way = 0; way < ways; way++) {
+      // Not before the last place is taken; and never where entries share no slot.
+      expect((await judge(PLAIN)).reason).toBe(way === 0 ? "HIT" : "COLD");
+      await fill(machine, `other${way}`, Buffer.from("x"), { slotOf: "k", way });
+    }
+    expect((await judge(PLAIN)).reason).toBe(policy === "lru" ? "HIT" : "COLLISION");
     await fill(machine, "declinate0123456", Buffer.from("x"));
     const twin = PLAIN.replace("/k ", "/macallums0123456 ");
     expect(await judge(twin)).toEqual({ reason: "MISPREDICTION", text: twin });

@@ -14,6 +14,12 @@ import { Kernel, type LoadedProgram } from "../../src/bpf/kernel.ts";
 import type { PacketBuffer } from "../../src/bpf/packet-buffer.ts";
 import { testRun } from "../../src/bpf/test-run.ts";
 import { fnv1a, HOT_ENTRY, HOT_ENTRY_BYTES, STATE_VALID } from "../../src/tiers/hot/layout.ts";
+import {
+  HOT_POLICIES,
+  type HotPolicy,
+  LRU_SLOTS_PER_ENTRY,
+  POLICY_TABLE,
+} from "../../src/tiers/hot/policy.ts";
 
 export const ENTRIES = 16_384;
 /** Linux test-runs a tc program on at most one page, less headroom and skb_shared_info. */
@@ -24,6 +30,8 @@ export const objectPath = (name: string) =>
 export type Outcome = { verdict: number; packet: Buffer };
 
 export interface Machine {
+  /** What its object was built for. */
+  readonly policy: HotPolicy;
   run(program: string, packet: Uint8Array): Promise<Outcome>;
   set(map: string, key: Uint8Array, value: Uint8Array): Promise<void>;
   /** The value, per-CPU ones summed up as u64 by nobody: CPU after CPU; null when absent. */
@@ -38,9 +46,24 @@ export function u32(value: number): Buffer {
   return bytes;
 }
 
-export type EntryOptions = { flags?: number; expiresNs?: bigint; slotOf?: string; hash?: number };
+/** A program's object under each policy: `memcached`, `memcached_set`, `memcached_lru`. */
+export const variantsOf = (name: string) =>
+  HOT_POLICIES.map((policy) => ({ policy, object: `${name}${POLICY_TABLE[policy].objectSuffix}` }));
 
-/** Puts an item into the hot map as a fill would. `slotOf`/`hash` make collisions. */
+function policyOf(object: string): HotPolicy {
+  return HOT_POLICIES.findLast((policy) => object.endsWith(POLICY_TABLE[policy].objectSuffix)) ?? "direct";
+}
+
+export type EntryOptions = {
+  flags?: number;
+  expiresNs?: bigint;
+  /** The key in whose slot it lies, where slots are shared. */
+  slotOf?: string;
+  hash?: number;
+  way?: number;
+};
+
+/** Puts an item into the hot tier as a fill would. `slotOf`/`hash` make collisions. */
 export async function fill(
   machine: Machine,
   key: string,
@@ -57,7 +80,15 @@ export async function fill(
   entry.writeUInt8(STATE_VALID, HOT_ENTRY.state);
   entry.write(key, HOT_ENTRY.key, "latin1");
   entry.set(value, HOT_ENTRY.value);
-  await machine.set("hot_map", u32(fnv1a((options.slotOf ?? key) as never) % ENTRIES), entry);
+  const { entryMap, ways } = POLICY_TABLE[machine.policy];
+  if (machine.policy === "lru") {
+    const slot = await machine.get("hot_guard", u32(hash % (ENTRIES * LRU_SLOTS_PER_ENTRY)));
+    entry.set(slot!.subarray(HOT_ENTRY.generation, HOT_ENTRY.writers), HOT_ENTRY.generation);
+    await machine.set(entryMap.name, u32(hash), entry);
+    return;
+  }
+  const slot = fnv1a((options.slotOf ?? key) as never) % (ENTRIES / ways);
+  await machine.set(entryMap.name, u32(slot * ways + (options.way ?? 0)), entry);
 }
 
 /** u64 counters of `stats`, summed over CPUs. */
@@ -70,11 +101,13 @@ export async function counters(machine: Machine): Promise<number[]> {
 }
 
 class Emulated implements Machine {
+  readonly policy: HotPolicy;
   readonly #kernel = new Kernel();
   readonly #programs: Map<string, LoadedProgram>;
   readonly #packets: Record<"xdp" | "tc", PacketBuffer>;
 
   constructor(object: string) {
+    this.policy = policyOf(object);
     const parsed = parseObject(readFileSync(objectPath(object)));
     if (!parsed.ok) throw new Error(parsed.error.message);
     this.#packets = {
@@ -118,6 +151,7 @@ class Emulated implements Machine {
 const hex = (bytes: Uint8Array) => (bytes.length === 0 ? "-" : Buffer.from(bytes).toString("hex"));
 
 class Linux implements Machine {
+  readonly policy: HotPolicy;
   readonly #child: ChildProcessWithoutNullStreams;
   readonly #lines: Interface;
   readonly #waiting: ((line: string | Error) => void)[] = [];
@@ -127,6 +161,7 @@ class Linux implements Machine {
   #ended = false;
 
   constructor(helper: string, object: string) {
+    this.policy = policyOf(object);
     this.#child = spawn(helper);
     this.#lines = createInterface(this.#child.stdout);
     this.#lines.on("line", (line) => {
@@ -230,3 +265,7 @@ export const MACHINES: readonly { name: string; open: (object: string) => Machin
     skip: whyNoLinux !== null,
   },
 ];
+
+/** For describe.each: every policy's object of a program on both machines. */
+export const variantMachines = (name: string) =>
+  variantsOf(name).flatMap((variant) => MACHINES.map((machine) => ({ ...variant, ...machine })));

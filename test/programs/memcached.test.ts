@@ -4,19 +4,19 @@
  */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { XDP_ACTION } from "../../src/bpf/context.ts";
-import { counters, fill, MACHINES, type Machine, u32 } from "./machines.ts";
+import { counters, fill, type Machine, u32, variantMachines } from "./machines.ts";
 import { replyText, tcp, udp } from "./packets.ts";
 
 const { pass, tx } = XDP_ACTION;
 const X100 = Buffer.alloc(100, "x");
 const STAT = { get: 16, set: 17, hit: 19, miss: 20, misprediction: 21, update: 22, partial: 26, raced: 28 };
 
-describe.each(MACHINES)("memcached programs on $name", ({ open, skip }) => {
+describe.each(variantMachines("memcached"))("$object on $name", ({ object, open, skip }) => {
   let machine: Machine;
   let before: number[] = [];
   beforeAll(() => {
-    if (!skip) machine = open("memcached");
-  });
+    if (!skip) machine = open(object);
+  }, 60_000);
   beforeEach(async () => {
     if (skip) return;
     await machine.set("mc_control", u32(0), Buffer.alloc(8)); // a delayed flush_all of the test before

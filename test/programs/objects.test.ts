@@ -10,9 +10,9 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { parseObject } from "../../src/bpf/elf/object.ts";
 import type { ProgramObject } from "../../src/bpf/program.ts";
-import { HOT_ENTRY_BYTES } from "../../src/tiers/hot/layout.ts";
+import { LRU_SLOTS_PER_ENTRY, POLICY_TABLE } from "../../src/tiers/hot/policy.ts";
 import { RUN_REASONS, STATS } from "../../src/tiers/hot/run-info.ts";
-import { linux, whyNoLinux } from "./machines.ts";
+import { ENTRIES, linux, variantsOf, whyNoLinux } from "./machines.ts";
 
 const FOLDER = fileURLToPath(new URL("../../src/programs/", import.meta.url));
 const NAMES = readdirSync(FOLDER)
@@ -41,12 +41,16 @@ const code = (object: ProgramObject) =>
     object.programs.map((p) => [p.name, Buffer.from(p.bytecode).toString("hex").match(/.{16}/g)]),
   );
 
-test("there are objects", () => {
+const OBJECTS = NAMES.flatMap((name) => variantsOf(name).map((variant) => ({ name, ...variant })));
+
+test("there is an object of every program for every policy, and no other", () => {
   expect(NAMES).toEqual(expect.arrayContaining(["http_kv", "http_kv_twin", "memcached"]));
+  const built = readdirSync(FOLDER).filter((file) => file.endsWith(".bpf.o"));
+  expect(built).toEqual(OBJECTS.map(({ object }) => `${object}.bpf.o`).sort());
 });
 
-describe.each(NAMES)("%s", (name) => {
-  const path = join(FOLDER, `${name}.bpf.o`);
+describe.each(OBJECTS)("$object", ({ name, policy, object }) => {
+  const path = join(FOLDER, `${object}.bpf.o`);
 
   test("names no file outside its folder", () => {
     const bytes = readFileSync(path).toString("latin1");
@@ -57,9 +61,12 @@ describe.each(NAMES)("%s", (name) => {
       for (const line of program.lines) expect(line.file).not.toMatch(/^\/(?!usr\/include)/);
   });
 
-  test("shares the hot map's shape", () => {
-    const hot = parse(path).maps.find((map) => map.name === "hot_map");
-    expect(hot).toMatchObject({ type: "array", keyBytes: 4, valueBytes: HOT_ENTRY_BYTES, spinLockOffset: 0 });
+  test("keeps its entries in its policy's maps, as userspace lays them out, and in no other's", () => {
+    const { entryMap, slotMap } = POLICY_TABLE[policy];
+    const maps = parse(path).maps.filter((map) => /^hot_(?!config|copy)/.test(map.name));
+    const declared = [entryMap, slotMap && { ...slotMap, maxEntries: LRU_SLOTS_PER_ENTRY * ENTRIES }];
+    expect(maps).toHaveLength(declared.filter((map) => map !== null).length);
+    for (const map of declared) if (map) expect(maps).toContainEqual(expect.objectContaining(map));
   });
 
   test.skipIf(whyNoClang !== null)(
@@ -71,7 +78,7 @@ describe.each(NAMES)("%s", (name) => {
           env: { ...process.env, OUT: out },
           stdio: "pipe",
         });
-        expect(code(parse(join(out, `${name}.bpf.o`)))).toEqual(code(parse(path)));
+        expect(code(parse(join(out, `${object}.bpf.o`)))).toEqual(code(parse(path)));
       } finally {
         rmSync(out, { recursive: true, force: true });
       }
@@ -81,12 +88,12 @@ describe.each(NAMES)("%s", (name) => {
   test.skipIf(whyNoLinux !== null)(
     `the kernel's verifier accepts it${whyNoLinux ? ` (skipped: ${whyNoLinux})` : ""}`,
     async () => {
-      const machine = linux(name);
+      const machine = linux(object);
       try {
         const rows = await machine.info();
         expect(rows.length).toBeGreaterThan(0);
         for (const [program, instructions, walked] of rows) {
-          console.log(`${name}: ${program} ${instructions} instructions, the kernel walked ${walked}`);
+          console.log(`${object}: ${program} ${instructions} instructions, the kernel walked ${walked}`);
           expect(walked, program).toBeGreaterThan(0);
           expect(walked, program).toBeLessThan(500_000); // of 1,000,000: room for kernels that walk more
         }

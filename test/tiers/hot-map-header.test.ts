@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseObject } from "../../src/bpf/elf/object.ts";
 import { HOT_ENTRY, HOT_ENTRY_BYTES, HOT_KEY_MAX, HOT_VALUE_MAX } from "../../src/tiers/hot/layout.ts";
+import { LRU_SLOTS_PER_ENTRY } from "../../src/tiers/hot/policy.ts";
 import {
   RUN_INFO_WORD,
   RUN_REASONS,
@@ -12,7 +13,10 @@ import {
 } from "../../src/tiers/hot/run-info.ts";
 
 const PROGRAMS = new URL("../../src/programs/", import.meta.url);
-const header = readFileSync(new URL("hot_map.h", PROGRAMS), "utf8").replace(/\/\*[\s\S]*?\*\//g, "");
+/** Without comments; of the LRU policy's struct hot_entry, which has a stamp for the lock, nothing is left. */
+const header = readFileSync(new URL("hot_map.h", PROGRAMS), "utf8")
+  .replace(/\/\*[\s\S]*?\*\//g, "")
+  .replace("\tu32 stamp;\n", "");
 
 /** Constants of one C enum. */
 function enumOf(name: string): Map<string, number> {
@@ -44,6 +48,7 @@ describe("hot_map.h and its mirrors", () => {
     expect(bytes).toBe(HOT_ENTRY_BYTES);
     expect(Object.entries(HOT_ENTRY).map(([field, at]) => [snake(field), at])).toEqual([...offsets]);
     expect([define("HOT_KEY_MAX"), define("HOT_VALUE_MAX")]).toEqual([HOT_KEY_MAX, HOT_VALUE_MAX]);
+    expect(define("HOT_SLOTS_PER_ENTRY")).toBe(LRU_SLOTS_PER_ENTRY);
   });
 
   test("struct run_info lies as run-info.ts says", () => {

@@ -1,10 +1,14 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { parseObject } from "../../src/bpf/elf/object.ts";
+import type { BpfMap } from "../../src/bpf/maps/map.ts";
 import { MemoryStore } from "../../src/tiers/cold/memory.ts";
 import type { Change, ColdStore, Item, Key } from "../../src/tiers/cold/store.ts";
 import { Admission } from "../../src/tiers/hot/admission.ts";
 import type { FillRace } from "../../src/tiers/hot/hot-tier.ts";
 import { fnv1a, HOT_ENTRY } from "../../src/tiers/hot/layout.ts";
 import { HotMachine } from "../../src/tiers/hot/machine.ts";
+import { HOT_POLICIES, type HotPolicy, POLICY_TABLE } from "../../src/tiers/hot/policy.ts";
 import { TieredCache } from "../../src/tiers/tiered-cache.ts";
 
 /** A store whose every step waits until the test lets it go, in the order the test likes. */
@@ -43,16 +47,40 @@ class SteppedStore implements ColdStore {
   close() {}
 }
 
-function tiers(fillRace: FillRace = "safe") {
+const u32 = (n: number): Uint8Array => new Uint8Array(new Uint32Array([n]).buffer);
+
+/** The live entry of a hash as programs find it, or null. */
+function liveEntry(machine: HotMachine, hash: number): Buffer | null {
+  const { entryMap, slotMap, ways } = POLICY_TABLE[machine.policy];
+  const entries = machine.map(entryMap.name)!;
+  const at = (map: BpfMap, index: number): Buffer | null => {
+    const bytes = map.get(u32(index));
+    return bytes && Buffer.from(bytes);
+  };
+  if (slotMap !== null) {
+    const guards = machine.map(slotMap.name)!;
+    const generation = at(guards, hash % guards.def.maxEntries)!.readUInt32LE(HOT_ENTRY.generation);
+    const entry = at(entries, hash);
+    return entry?.readUInt32LE(HOT_ENTRY.generation) === generation ? entry : null;
+  }
+  const first = (hash % (machine.hot.entries / ways)) * ways;
+  for (let way = 0; way < ways; way++) {
+    const entry = at(entries, first + way)!;
+    if ((entry.readUInt8(HOT_ENTRY.state) & 1) === 1 && entry.readUInt32LE(HOT_ENTRY.hash) === hash)
+      return entry;
+  }
+  return null;
+}
+
+function tiers(policy: HotPolicy, fillRace: FillRace = "safe") {
   const store = new SteppedStore();
-  const { hot, kernel } = new HotMachine({ entries: 64, engine: "jit", fillRace });
+  const machine = new HotMachine({ entries: 64, engine: "jit", policy, fillRace });
+  const { hot } = machine;
   const cache = new TieredCache(store, hot, new Admission("always", 1000));
   const served = (key: Key): string | null => {
-    const slot = hot.slotOf(fnv1a(key));
-    const { view, bytes } = kernel.rt.memory;
-    if ((view.getUint8(slot + HOT_ENTRY.state) & 1) === 0) return null;
-    const at = slot + HOT_ENTRY.value;
-    return Buffer.from(bytes.slice(at, at + view.getUint16(slot + HOT_ENTRY.valueLen, true))).toString();
+    const entry = liveEntry(machine, fnv1a(key));
+    const end = HOT_ENTRY.value + (entry?.readUInt16LE(HOT_ENTRY.valueLen) ?? 0);
+    return entry?.toString("latin1", HOT_ENTRY.value, end) ?? null;
   };
   const put = (key: Key, value: string) =>
     cache.update(key, () => ({
@@ -62,8 +90,8 @@ function tiers(fillRace: FillRace = "safe") {
   return { store, cache, hot, served, put };
 }
 
-async function oldReadMeetsNewWrite(fillRace: FillRace) {
-  const { store, cache, served, put, hot } = tiers(fillRace);
+async function oldReadMeetsNewWrite(policy: HotPolicy, fillRace: FillRace) {
+  const { store, cache, served, put, hot } = tiers(policy, fillRace);
   const first = put("k", "old");
   await store.step();
   await first;
@@ -76,17 +104,17 @@ async function oldReadMeetsNewWrite(fillRace: FillRace) {
   return { served: served("k"), raced: hot.rejected.raced };
 }
 
-describe("coherence of the two tiers over a slow cold tier", () => {
+describe.each(HOT_POLICIES)("coherence of the two tiers over a slow cold tier, policy %s", (policy) => {
   test("a fill that lost a race with a write is dropped", async () => {
-    expect(await oldReadMeetsNewWrite("safe")).toEqual({ served: null, raced: 1 });
+    expect(await oldReadMeetsNewWrite(policy, "safe")).toEqual({ served: null, raced: 1 });
   });
 
   test("without the generation check the same steps serve a stale value", async () => {
-    expect(await oldReadMeetsNewWrite("unsafe")).toEqual({ served: "old", raced: 0 });
+    expect(await oldReadMeetsNewWrite(policy, "unsafe")).toEqual({ served: "old", raced: 0 });
   });
 
   test("a read that begins and ends inside a write does not fill", async () => {
-    const { store, cache, served, put } = tiers();
+    const { store, cache, served, put } = tiers(policy);
     const first = put("k", "old");
     await store.step();
     await first;
@@ -112,7 +140,7 @@ describe("coherence of the two tiers over a slow cold tier", () => {
     ["an item that never expires leaves it", 0, 0],
   ])("on a read, %s", async (_, ttlMs, moved) => {
     const store = new MemoryStore({ maxBytes: 1e6, maxEntries: 100 });
-    const { hot } = new HotMachine({ entries: 64, engine: "jit" });
+    const { hot } = new HotMachine({ entries: 64, engine: "jit", policy });
     const cache = new TieredCache(store, hot, new Admission("never", 1000));
     const expiresAtMs = ttlMs === 0 ? 0 : Date.now() + ttlMs;
     await cache.update("k" as Key, () => ({
@@ -126,7 +154,7 @@ describe("coherence of the two tiers over a slow cold tier", () => {
   });
 
   test("a cold write that fails ends the write: later reads fill again", async () => {
-    const { store, cache, served, put } = tiers();
+    const { store, cache, served, put } = tiers(policy);
     const first = put("k", "old");
     await store.step();
     await first;
@@ -142,7 +170,7 @@ describe("coherence of the two tiers over a slow cold tier", () => {
   });
 
   test("clear empties the hot tier and stops fills under way", async () => {
-    const { store, cache, served, put } = tiers();
+    const { store, cache, served, put } = tiers(policy);
     const first = put("k", "old");
     await store.step();
     await first;
@@ -154,6 +182,43 @@ describe("coherence of the two tiers over a slow cold tier", () => {
     await read;
     expect(served("k")).toBeNull();
   });
+});
+
+describe.each([
+  ["direct", 1],
+  ["set", 2],
+  ["lru", 2],
+] as const)("two keys of one slot, policy %s", (policy, kept) => {
+  test(`${kept} of them stay hot, the fill that pushes one out is counted, a write ends its own key`, async () => {
+    const machine = new HotMachine({ entries: 4, engine: "jit", policy });
+    const store = new MemoryStore({ maxBytes: 1e6, maxEntries: 100 });
+    const cache = new TieredCache(store, machine.hot, new Admission("always", 1000));
+    // Equal modulo 4, and so in one slot or set; of different guards under lru.
+    const names = Array.from({ length: 100 }, (_, i) => `key${i}` as Key);
+    const [one, two] = names.filter((key) => fnv1a(key) % 4 === 1) as [Key, Key];
+    const isLive = (key: Key): boolean => liveEntry(machine, fnv1a(key)) !== null;
+    for (const key of [one, two]) {
+      const next = { value: Buffer.from(key), flags: 0, expiresAtMs: 0 };
+      await cache.update(key, () => ({ next, result: true }));
+    }
+    for (const key of [one, two]) await cache.get(key);
+    expect([one, two].filter(isLive)).toHaveLength(kept);
+    expect([machine.hot.countValid(), machine.hot.collisions]).toEqual([kept, 2 - kept]);
+    expect(machine.hot.keyOf(fnv1a(two))).toBe(two);
+    machine.hot.invalidate(two);
+    expect([isLive(one), isLive(two)]).toEqual([kept === 2, false]);
+    machine.hot.clear();
+    expect(machine.hot.countValid()).toBe(0);
+  });
+});
+
+test("a program built for another policy is refused by name", () => {
+  const parsed = parseObject(readFileSync("src/programs/memcached_set.bpf.o"));
+  if (!parsed.ok) throw new Error(parsed.error.message);
+  const machine = new HotMachine({ entries: 64, engine: "jit", policy: "lru" });
+  expect(() => machine.loadWithTailCalls(parsed.object, "rx_filter")).toThrow(
+    "keeps its entries in 'hot_set4', which is policy set; this hot tier is lru. Build it with -DHOT_LRU, or serve with --hot-policy set",
+  );
 });
 
 describe("admission", () => {

@@ -64,6 +64,20 @@ export class HashMap implements BpfMap {
     return table.valueAddress(element) + (this.#cpus === 1 ? 0 : this.#rt.cpu * this.#valueStride);
   }
 
+  /** As lookup, for userspace: it is no use of the element. */
+  peek(keyPtr: number): number {
+    const at = keyPtr >>> 0;
+    const element = this.#table.find(at, this.#table.hash(at));
+    return element < 0 ? 0 : this.#table.valueAddress(element);
+  }
+
+  /** Addresses of all live values, without copying them. */
+  *liveValues(): Iterable<number> {
+    for (let element = 0; element < this.#table.capacity; element++) {
+      if (this.#table.isLive(element)) yield this.#table.valueAddress(element);
+    }
+  }
+
   update(keyPtr: number, valuePtr: number, flags: bigint): number {
     this.#table.enter();
     try {

@@ -1,6 +1,6 @@
 /**
  * The hot tier's control plane: userspace's hand in the map that programs serve from. Coherence rests on
- * two words of each entry. `generation` changes with every write of a key in the slot; `writers` counts
+ * two words of each slot. `generation` changes with every write of a key in the slot; `writers` counts
  * writes under way. A reader notes the generation before it asks the cold tier, and its fill is dropped
  * unless the generation is the same and no write is under way: however late the cold answer comes, an old
  * value never enters after a write was acknowledged.
@@ -9,10 +9,10 @@
  * fills (tc egress) takes it because real kernels run it in parallel. Several workers over one map take each
  * entry's lock, userspace and programs alike.
  */
-import type { ArrayLike } from "../../bpf/maps/map.ts";
 import type { LinearMemory } from "../../bpf/memory.ts";
 import type { Item, Key } from "../cold/store.ts";
-import { fnv1a, HOT_ENTRY, HOT_ENTRY_BYTES, HOT_KEY_MAX, HOT_VALUE_MAX, STATE_VALID } from "./layout.ts";
+import { fnv1a, HOT_ENTRY, HOT_KEY_MAX, HOT_VALUE_MAX } from "./layout.ts";
+import type { Placement } from "./placement.ts";
 import type { SharedEntries } from "./shared-entries.ts";
 
 /** Why a fill did not happen. */
@@ -36,8 +36,7 @@ export class HotTier {
   /** Entries times value size: what the map takes. */
   readonly memoryBytes: number;
   readonly #memory: LinearMemory;
-  readonly #base: number;
-  readonly #stride: number;
+  readonly #placement: Placement;
   readonly #clockNs: () => bigint;
   readonly #checksGeneration: boolean;
   /** null: no other worker. */
@@ -57,51 +56,45 @@ export class HotTier {
 
   /**
    * @param clockNs the kernel's own clock: what bpf_ktime_get_ns tells programs
-   * @param shared where other workers use the map too
+   * @param shared where other workers use the map too: direct-mapped only, since a slot's lock is its entry's
    */
   constructor(
-    map: ArrayLike,
+    placement: Placement,
     memory: LinearMemory,
     clockNs: () => bigint,
     fillRace: FillRace = "safe",
     shared: SharedEntries | null = null,
   ) {
     this.#shared = shared;
-    if (map.def.valueBytes !== HOT_ENTRY_BYTES) {
-      throw new RangeError(
-        `map ${map.def.name} has values of ${map.def.valueBytes} bytes; the hot tier's entries have ${HOT_ENTRY_BYTES}`,
-      );
-    }
-    this.entries = map.def.maxEntries;
-    this.memoryBytes = map.memoryBytes;
+    this.entries = placement.entries;
+    this.memoryBytes = placement.memoryBytes;
+    this.#placement = placement;
     this.#memory = memory;
-    this.#base = map.baseAddress;
-    this.#stride = map.strideBytes;
     this.#clockNs = clockNs;
     this.#checksGeneration = fillRace === "safe";
   }
 
-  /** Address of the entry a hash falls into. */
+  /** Address of the words that guard a hash's keys. */
   slotOf(hash: number): number {
-    return this.#base + (hash % this.entries) * this.#stride;
+    return this.#placement.slotOf(hash);
   }
 
-  /** The key in the index-th entry, live or not; empty past the end. */
-  keyAt(index: number): Key {
-    if (index >= this.entries) return "";
+  /** The key last filled under this hash, live or not; empty where there is none. */
+  keyOf(hash: number): Key {
+    const entry = this.#placement.find(hash);
+    if (entry === 0) return "";
     const { view, bytes } = this.#memory;
-    const at = this.#base + index * this.#stride;
-    const keyBytes = view.getUint8(at + HOT_ENTRY.keyLen);
-    return String.fromCharCode(...bytes.subarray(at + HOT_ENTRY.key, at + HOT_ENTRY.key + keyBytes));
+    const keyBytes = view.getUint8(entry + HOT_ENTRY.keyLen);
+    return String.fromCharCode(...bytes.subarray(entry + HOT_ENTRY.key, entry + HOT_ENTRY.key + keyBytes));
   }
 
   generation(slot: number): number {
     return this.#memory.view.getUint32(slot + HOT_ENTRY.generation, true);
   }
 
-  /** Whoever wrote the key, its slot serves nothing until it is filled anew, and fills under way are dropped. */
+  /** Whoever wrote the key, it is served no more until it is filled anew, and fills under way are dropped. */
   invalidate(key: Key): void {
-    this.#step(this.slotOf(fnv1a(key)), 0);
+    this.#step(fnv1a(key), 0);
     this.invalidations++;
   }
 
@@ -112,16 +105,19 @@ export class HotTier {
     this.#shared?.unlock(slot);
   }
 
-  /** The key is about to be written: its slot serves nothing and takes no fill until endWrite. */
+  /** The key is about to be written: it is served no more, and its slot takes no fill until endWrite. */
   beginWrite(key: Key): number {
-    const slot = this.slotOf(fnv1a(key));
-    this.#step(slot, 1);
+    const slot = this.#step(fnv1a(key), 1);
     this.invalidations++;
     return slot;
   }
 
+  /** Fills that read while the write was under way are too late; none came through, so there is nothing to drop. */
   endWrite(slot: number): void {
-    this.#step(slot, -1);
+    this.#shared?.lock(slot);
+    this.#countWriters(slot, -1);
+    this.#nextGeneration(slot);
+    this.#shared?.unlock(slot);
   }
 
   /**
@@ -146,9 +142,12 @@ export class HotTier {
 
   /** Nothing cached is served any more, and fills under way are dropped. */
   clear(): void {
-    for (let i = 0; i < this.entries; i++) {
-      const slot = this.#base + i * this.#stride;
-      this.#step(slot, 0);
+    for (let index = 0; index < this.#placement.slots; index++) {
+      const slot = this.#placement.slotAt(index);
+      this.#shared?.lock(slot);
+      this.#nextGeneration(slot);
+      this.#placement.dropSlot(slot);
+      this.#shared?.unlock(slot);
     }
     this.invalidations += this.entries;
   }
@@ -159,57 +158,44 @@ export class HotTier {
    * @returns entries that were touched
    */
   buryWorker(cpu: number): number {
-    const indexOf = (address: number): number => {
-      const index = this.#indexOf(address);
-      return index >= 0 && index < this.entries ? index : -1;
-    };
+    const placement = this.#placement;
     const mend = (slot: number, writers: number): void => {
       this.#memory.view.setUint32(slot + HOT_ENTRY.writers, writers, true);
-      this.#kill(slot);
+      this.#nextGeneration(slot);
+      placement.dropSlot(slot);
     };
-    const slotAt = (index: number): number => this.#base + index * this.#stride;
-    return this.#shared?.bury(cpu, indexOf, slotAt, mend) ?? 0;
+    const indexOf = (address: number): number => placement.slotIndex(address);
+    return this.#shared?.bury(cpu, indexOf, (index) => placement.slotAt(index), mend) ?? 0;
   }
 
   /** Live entries, by a walk over the map: for scrapes, not for the serving path. */
   countValid(): number {
-    const bytes = this.#memory.bytes;
-    let live = 0;
-    for (let i = 0, at = this.#base + HOT_ENTRY.state; i < this.entries; i++, at += this.#stride) {
-      live += bytes[at]! & STATE_VALID;
-    }
-    return live;
+    return this.#placement.countLive();
   }
 
-  #step(slot: number, writers: number): void {
-    const shared = this.#shared;
+  /** @returns the slot */
+  #step(hash: number, writers: number): number {
+    const slot = this.#placement.slotOf(hash);
+    this.#shared?.lock(slot);
+    if (writers !== 0) this.#countWriters(slot, writers);
+    this.#nextGeneration(slot);
+    this.#placement.drop(slot, hash);
+    this.#shared?.unlock(slot);
+    return slot;
+  }
+
+  #countWriters(slot: number, change: number): void {
     const { view } = this.#memory;
     const at = slot + HOT_ENTRY.writers;
-    if (shared === null) {
-      if (writers !== 0) view.setUint32(at, view.getUint32(at, true) + writers, true);
-      this.#kill(slot);
-      return;
-    }
-    shared.lock(slot);
-    if (writers !== 0) view.setUint32(at, shared.count(this.#indexOf(slot), writers), true);
-    this.#kill(slot);
-    shared.unlock(slot);
-  }
-
-  #kill(slot: number): void {
-    const { view } = this.#memory;
-    this.#nextGeneration(slot);
-    view.setUint8(slot + HOT_ENTRY.state, view.getUint8(slot + HOT_ENTRY.state) & ~STATE_VALID);
+    const total =
+      this.#shared?.count(this.#placement.slotIndex(slot), change) ?? view.getUint32(at, true) + change;
+    view.setUint32(at, total, true);
   }
 
   #nextGeneration(slot: number): void {
     const { view } = this.#memory;
     const at = slot + HOT_ENTRY.generation;
     view.setUint32(at, (view.getUint32(at, true) + 1) >>> 0, true);
-  }
-
-  #indexOf(slot: number): number {
-    return Math.floor((slot - this.#base) / this.#stride);
   }
 
   #fill(slot: number, hash: number, generation: number, key: Key, item: Item, nowMs: number): FillResult {
@@ -229,28 +215,17 @@ export class HotTier {
       if (leftMs <= 0) return "expired";
       expiresNs = this.#clockNs() + BigInt(Math.floor(leftMs)) * 1_000_000n;
     }
-    if ((view.getUint8(slot + HOT_ENTRY.state) & STATE_VALID) !== 0 && !this.#holds(slot, hash, key)) {
-      this.collisions++;
-    }
-    view.setUint32(slot + HOT_ENTRY.hash, hash, true);
-    view.setBigUint64(slot + HOT_ENTRY.expiresNs, expiresNs, true);
-    view.setBigUint64(slot + HOT_ENTRY.cas, item.cas, true);
-    view.setUint32(slot + HOT_ENTRY.flags, item.flags, true);
-    view.setUint16(slot + HOT_ENTRY.valueLen, item.value.length, true);
-    view.setUint8(slot + HOT_ENTRY.keyLen, key.length);
-    for (let i = 0; i < key.length; i++) bytes[slot + HOT_ENTRY.key + i] = key.charCodeAt(i);
-    bytes.set(item.value, slot + HOT_ENTRY.value);
-    view.setUint8(slot + HOT_ENTRY.state, view.getUint8(slot + HOT_ENTRY.state) | STATE_VALID);
+    const entry = this.#placement.claim(slot, hash);
+    if (this.#placement.evicts) this.collisions++;
+    view.setUint32(entry + HOT_ENTRY.hash, hash, true);
+    view.setBigUint64(entry + HOT_ENTRY.expiresNs, expiresNs, true);
+    view.setBigUint64(entry + HOT_ENTRY.cas, item.cas, true);
+    view.setUint32(entry + HOT_ENTRY.flags, item.flags, true);
+    view.setUint16(entry + HOT_ENTRY.valueLen, item.value.length, true);
+    view.setUint8(entry + HOT_ENTRY.keyLen, key.length);
+    for (let i = 0; i < key.length; i++) bytes[entry + HOT_ENTRY.key + i] = key.charCodeAt(i);
+    bytes.set(item.value, entry + HOT_ENTRY.value);
+    this.#placement.commit(slot, entry, hash);
     return "stored";
-  }
-
-  #holds(slot: number, hash: number, key: Key): boolean {
-    const { view, bytes } = this.#memory;
-    if (view.getUint32(slot + HOT_ENTRY.hash, true) !== hash) return false;
-    if (view.getUint8(slot + HOT_ENTRY.keyLen) !== key.length) return false;
-    for (let i = 0; i < key.length; i++) {
-      if (bytes[slot + HOT_ENTRY.key + i] !== key.charCodeAt(i)) return false;
-    }
-    return true;
   }
 }

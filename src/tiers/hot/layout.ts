@@ -1,7 +1,6 @@
 /**
- * One entry of the hot map, as src/programs/hot_map.h lays it out for the programs. A direct-mapped array:
- * a key's slot is its FNV-1a hash modulo the number of entries. A test compares the offsets with the BTF
- * of the built objects.
+ * One entry of the hot map, as src/programs/hot_map.h lays it out for the programs; where entries lie is the
+ * policy's affair (policy.ts). A test compares the offsets with the BTF of the built objects.
  *
  *   0 lock u32   4 hash u32   8 generation u32   12 writers u32   16 expires_ns u64   24 cas u64
  *   32 flags u32   36 value_len u16   38 key_len u8   39 state u8   40 key[256]   296 value[1024]
@@ -24,8 +23,9 @@ export const HOT_ENTRY = {
 } as const;
 export const HOT_ENTRY_BYTES = 1_320;
 
-/** Bit 0 of `state`: the entry may be served. */
+/** Bits of `state`: the entry may be served; it was, since the hand last came by. */
 export const STATE_VALID = 1;
+export const STATE_REFERENCED = 2;
 
 /** BMC's own limits (NSDI'21 §4): longer keys and values are always cold. */
 export const HOT_KEY_MAX = 250;

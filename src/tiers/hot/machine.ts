@@ -1,21 +1,24 @@
 /**
  * The emulated kernel as the hot tier uses it: every object loaded here shares the maps named in
- * SHARED_MAPS (as pinning by name does on Linux), the hot map gets the configured number of entries, and
- * userspace gets its hand in it (HotTier). Maps of other names belong to their object alone.
+ * SHARED_MAPS and its policy's (as pinning by name does on Linux), these get the configured number of entries,
+ * and userspace gets its hand in them (HotTier). Maps of other names belong to their object alone.
  */
 import type { EngineName } from "../../bpf/executable.ts";
 import { Kernel, type LoadedProgram } from "../../bpf/kernel.ts";
 import { LoadError } from "../../bpf/load-error.ts";
+import type { HashMap } from "../../bpf/maps/hash.ts";
 import type { ArrayLike, BpfMap } from "../../bpf/maps/map.ts";
 import type { MapDef, Program, ProgramObject } from "../../bpf/program.ts";
 import type { SharedMachine } from "../../bpf/runtime.ts";
 import type { Verdict } from "../../bpf/verifier/verify.ts";
+import { ArrayPlacement } from "./array-placement.ts";
 import { type FillRace, HotTier } from "./hot-tier.ts";
-import { HOT_ENTRY_BYTES } from "./layout.ts";
+import { LruPlacement } from "./lru-placement.ts";
+import type { Placement } from "./placement.ts";
+import { type HotPolicy, LRU_SLOTS_PER_ENTRY, POLICY_TABLE, policyOfMap, roundedEntries } from "./policy.ts";
 import { SharedEntries } from "./shared-entries.ts";
 
 const SHARED_MAPS: readonly string[] = [
-  "hot_map",
   "hot_config",
   "stats",
   "run_info",
@@ -25,7 +28,6 @@ const SHARED_MAPS: readonly string[] = [
   "mc_written",
   "mc_control",
 ];
-const HOT_MAP = "hot_map";
 /** Written by each worker's userspace whenever it likes, so each has its own. */
 const WORKERS_OWN: readonly string[] = ["http_date"];
 
@@ -38,6 +40,8 @@ type Slot = { readonly def: MapDef; readonly index: number; readonly program: st
 export type HotMachineOptions = {
   readonly entries: number;
   readonly engine: EngineName;
+  /** Default: direct. */
+  readonly policy?: HotPolicy;
   readonly fillRace?: FillRace;
   /** Monotonic nanoseconds: bpf_ktime_get_ns and the entries' expiry. Of several workers, the same in all. */
   readonly clockNs?: () => bigint;
@@ -52,6 +56,7 @@ export type HotMachineOptions = {
 export class HotMachine {
   readonly kernel: Kernel;
   readonly hot: HotTier;
+  readonly policy: HotPolicy;
   readonly engine: EngineName;
   readonly programs: LoadedProgram[] = [];
   /** Every verified program, whole: a second of verifying each that other workers need not spend. */
@@ -63,20 +68,28 @@ export class HotMachine {
 
   /** @throws LoadError when the hot map does not fit */
   constructor(options: HotMachineOptions) {
-    this.#entries = options.entries;
+    this.policy = options.policy ?? "direct";
+    this.#entries = roundedEntries(this.policy, options.entries);
     this.engine = options.engine;
     this.#memcachedPort = options.memcachedPort ?? 0;
     this.proved = new Set(options.proved);
     const { shared, clockNs } = options;
+    if (shared && this.policy !== "direct") {
+      throw new LoadError(
+        "BAD_MAP",
+        `policy ${this.policy} cannot be shared by several workers: a write would have to hold more than one lock. Use direct, or one worker`,
+      );
+    }
     this.kernel = new Kernel({ ...(clockNs && { clockNs }), ...(shared && { shared, cpus: shared.cpus }) });
-    const map = this.kernel.createMap(this.#bind(HOT_MAP_DEF)) as ArrayLike;
+    const placement = this.#place();
     const { memory } = this.kernel.rt;
     const others = shared ? new SharedEntries(this.kernel, this.#entries, shared.cpu) : null;
-    this.hot = new HotTier(map, memory, this.kernel.rt.clockNs, options.fillRace, others);
+    this.hot = new HotTier(placement, memory, this.kernel.rt.clockNs, options.fillRace, others);
   }
 
   /** Loads one program of an object. @throws LoadError */
   load(program: Program, verdicts?: Verdicts): LoadedProgram {
+    this.#requirePolicy(program);
     const maps = program.maps.map((def) => this.#bind(def));
     const bound = { ...program, maps };
     const proof = fingerprint(bound);
@@ -140,6 +153,34 @@ export class HotMachine {
     return null;
   }
 
+  #place(): Placement {
+    const { entryMap, slotMap, ways } = POLICY_TABLE[this.policy];
+    const { memory } = this.kernel.rt;
+    const map = this.kernel.createMap(this.#share({ ...entryMap, maxEntries: this.#entries }));
+    if (slotMap === null) return new ArrayPlacement(map as ArrayLike, memory, ways);
+    const slots = LRU_SLOTS_PER_ENTRY * this.#entries;
+    const guards = this.kernel.createMap(this.#share({ ...slotMap, maxEntries: slots }));
+    return new LruPlacement(map as HashMap, guards as ArrayLike, memory);
+  }
+
+  /** A program built for another policy would serve entries that no write reaches. */
+  #requirePolicy(program: Program): void {
+    for (const { name, valueBytes } of program.maps) {
+      const policy = policyOfMap(name);
+      if (
+        policy === null ||
+        policy === this.policy ||
+        valueBytes !== POLICY_TABLE[policy].entryMap.valueBytes
+      )
+        continue;
+      const { flag } = POLICY_TABLE[this.policy];
+      throw new LoadError(
+        "BAD_MAP",
+        `program '${program.name}' keeps its entries in '${name}', which is policy ${policy}; this hot tier is ${this.policy}. Build it with ${flag}, or serve with --hot-policy ${policy}`,
+      );
+    }
+  }
+
   #loadedOf(object: ProgramObject): Map<string, LoadedProgram> {
     const known = this.#objects.get(object) ?? new Map<string, LoadedProgram>();
     this.#objects.set(object, known);
@@ -156,13 +197,14 @@ export class HotMachine {
   }
 
   #bind(def: MapDef): MapDef {
-    if (!SHARED_MAPS.includes(def.name)) return def;
-    if (!this.#shared.has(def.name)) {
-      const bound = def.name === HOT_MAP ? { ...def, maxEntries: this.#entries } : def;
-      this.#shared.set(def.name, bound);
-      if (WORKERS_OWN.includes(def.name)) this.kernel.createMap(bound, true);
-    }
+    if (SHARED_MAPS.includes(def.name) && !this.#shared.has(def.name)) this.#share(def);
     return bindShared(def, this.sharedMaps);
+  }
+
+  #share(def: MapDef): MapDef {
+    this.#shared.set(def.name, def);
+    if (WORKERS_OWN.includes(def.name)) this.kernel.createMap(def, true);
+    return def;
   }
 
   /** Tells the memcached programs which port is theirs (hot_map.h, hot_config). */
@@ -195,17 +237,6 @@ export function bindShared(def: MapDef, shared: readonly MapDef[]): MapDef {
     known.type === def.type && known.keyBytes === def.keyBytes && known.valueBytes === def.valueBytes;
   return same ? known : def;
 }
-
-/** As src/programs/hot_map.h declares it. */
-const HOT_MAP_DEF: MapDef = {
-  name: HOT_MAP,
-  type: "array",
-  keyBytes: 4,
-  valueBytes: HOT_ENTRY_BYTES,
-  maxEntries: 16_384,
-  flags: 0,
-  spinLockOffset: 0,
-};
 
 function slotsOf(program: Program, tailCalls: readonly TailCall[]): Slot[] {
   return program.maps

@@ -6,6 +6,7 @@ import { Kernel, type LoadedProgram } from "../../../src/bpf/kernel.ts";
 import type { PacketBuffer } from "../../../src/bpf/packet-buffer.ts";
 import type { ProgramObject } from "../../../src/bpf/program.ts";
 import { fnv1a, HOT_ENTRY, HOT_ENTRY_BYTES, STATE_VALID } from "../../../src/tiers/hot/layout.ts";
+import { POLICY_TABLE, policyOfMap } from "../../../src/tiers/hot/policy.ts";
 import { randomOf } from "./random-program.ts";
 
 const FOLDER = new URL("../../../src/programs/", import.meta.url);
@@ -55,8 +56,8 @@ function packetOf(random: () => number): Uint8Array {
   return packet;
 }
 
-/** Slot and entry that make GETs of this key hits. */
-function hotEntry(key: string, value: string): [Uint8Array, Uint8Array] {
+/** Map key and entry that make GETs of this key hits, under a policy of so many ways; 0 is by hash. */
+function hotEntry(key: string, value: string, ways: number): [Uint8Array, Uint8Array] {
   const entry = Buffer.alloc(HOT_ENTRY_BYTES);
   const hash = fnv1a(key);
   entry.writeUInt32LE(hash, HOT_ENTRY.hash);
@@ -66,7 +67,7 @@ function hotEntry(key: string, value: string): [Uint8Array, Uint8Array] {
   entry.write(key, HOT_ENTRY.key);
   entry.write(value, HOT_ENTRY.value);
   const slot = Buffer.alloc(4);
-  slot.writeUInt32LE(hash % HOT_ENTRIES);
+  slot.writeUInt32LE(ways === 0 ? hash : (hash % (HOT_ENTRIES / ways)) * ways);
   return [slot, entry];
 }
 
@@ -79,7 +80,11 @@ function history(object: ProgramObject, engine: EngineName): string[] {
     object.programs.map(({ name }) => name),
     { engine, verify: false, checked: false },
   );
-  for (const map of kernel.maps) if (map.def.name === "hot_map") map.set(...hotEntry("alpha", "a value"));
+  for (const map of kernel.maps) {
+    const policy = policyOfMap(map.def.name);
+    if (policy === null) continue;
+    map.set(...hotEntry("alpha", "a value", policy === "lru" ? 0 : POLICY_TABLE[policy].ways));
+  }
   const buffers = new Map<string, PacketBuffer>();
   const lines: string[] = [];
   for (let i = 0; i < PACKETS; i++) {
