@@ -11,6 +11,7 @@ type Command = {
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   serve: { summary: "serve keys over HTTP, hot ones at the hook", load: () => import("./cli/serve.ts") },
+  stats: { summary: "show what a running service's programs counted", load: () => import("./cli/stats.ts") },
   verify: { summary: "prove a program safe, or say why it is not", load: () => import("./cli/verify.ts") },
   asm: { summary: "assemble eBPF text to bytecode", load: () => import("./cli/asm.ts") },
   disasm: { summary: "list a program's instructions", load: () => import("./cli/disasm.ts") },

@@ -73,6 +73,12 @@ export class HotCounters {
   families(): readonly Family[] {
     return [
       {
+        name: "bmc_hot_policy_info",
+        help: "The hot tier's policy, who makes room for whom; always 1.",
+        type: "gauge",
+        read: () => [sample(1, { policy: this.#machine.policy })],
+      },
+      {
         name: "bmc_program_events_total",
         help: "What the programs counted in their stats map, by event.",
         type: "counter",
