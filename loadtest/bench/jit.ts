@@ -7,22 +7,56 @@
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { XDP_ACTION } from "../../src/bpf/context.ts";
 import { parseObject } from "../../src/bpf/elf/object.ts";
 import { Kernel, type LoadedProgram, type LoadOptions } from "../../src/bpf/kernel.ts";
+import { Framer } from "../../src/hooks/packet-headers.ts";
 import { fnv1a, HOT_ENTRY, HOT_ENTRY_BYTES, STATE_VALID } from "../../src/tiers/hot/layout.ts";
 import { KernelProgRun } from "./kernel-prog-run.ts";
 
-const OBJECT_FILE = fileURLToPath(new URL("../../src/programs/http_kv_twin.bpf.o", import.meta.url));
+const objectFile = (name: string): string =>
+  fileURLToPath(new URL(`../../src/programs/${name}.bpf.o`, import.meta.url));
 const KEY = "key:000001";
 const VALUE_BYTES = 100;
 const DATE = "Sun, 06 Nov 1994 08:49:37 GMT";
 /** Padded to a multiple of 8 bytes, which hit_again wants. */
 const REQUEST = Buffer.from(`GET /kv/${KEY} HTTP/1.1\r\nHost: localhost:3000\r\nX-Pad: 1234567890\r\n\r\n`);
+/** The same for get_again: Ethernet may pad. */
+const DATAGRAM = (() => {
+  const frame = udpFrame(`get ${KEY}\r\n`);
+  return Buffer.concat([frame, Buffer.alloc((8 - (frame.length % 8)) % 8)]);
+})();
 
-const CASES = [
-  { program: "parser_twin", what: "frame a request", expected: REQUEST.length },
-  { program: "hit_again", what: `answer a ${VALUE_BYTES} B hit`, expected: 1 },
-] as const;
+type Case = {
+  readonly object: string;
+  readonly program: string;
+  readonly what: string;
+  readonly packet: Buffer;
+  readonly expected: number;
+};
+const CASES: readonly Case[] = [
+  {
+    object: "http_kv_twin",
+    program: "parser_twin",
+    what: "frame a request",
+    packet: REQUEST,
+    expected: REQUEST.length,
+  },
+  {
+    object: "http_kv_twin",
+    program: "hit_again",
+    what: `answer a ${VALUE_BYTES} B hit`,
+    packet: REQUEST,
+    expected: 1,
+  },
+  {
+    object: "memcached_twin",
+    program: "get_again",
+    what: `answer one at XDP`,
+    packet: DATAGRAM,
+    expected: XDP_ACTION.tx,
+  },
+];
 
 const ENGINES = [
   { name: "jit", options: { engine: "jit" }, share: 1 },
@@ -42,7 +76,7 @@ export type Row = {
 export type Report = { readonly rows: readonly Row[]; readonly whyNoKernel: string | null };
 
 /** Entries of the object's maps, by map name: one hot value under KEY. */
-function presets(): [map: string, key: Uint8Array, value: Uint8Array][] {
+function presets(packet: Buffer): [map: string, key: Uint8Array, value: Uint8Array][] {
   const entries = 16_384;
   const hash = fnv1a(KEY);
   const entry = new Uint8Array(HOT_ENTRY_BYTES);
@@ -54,13 +88,24 @@ function presets(): [map: string, key: Uint8Array, value: Uint8Array][] {
   entry.set(Buffer.from(KEY), HOT_ENTRY.key);
   entry.fill(0x78, HOT_ENTRY.value, HOT_ENTRY.value + VALUE_BYTES);
   const request = new Uint8Array(8 + 256);
-  request[0] = REQUEST.length;
-  request.set(REQUEST, 8);
-  return [
+  request[0] = packet.length;
+  request.set(packet, 8);
+  const all: [map: string, key: Uint8Array, value: Uint8Array][] = [
     ["hot_map", u32(hash % entries), entry],
     ["http_date", u32(0), Buffer.from(DATE.padEnd(32, "\0"))],
     ["bench_request", u32(0), request],
   ];
+  return packet === REQUEST ? all : all.filter(([map]) => map !== "http_date");
+}
+
+/** A memcached request as XDP sees it. */
+function udpFrame(text: string): Buffer {
+  const payload = Buffer.concat([Buffer.from([0, 1, 0, 0, 0, 1, 0, 0]), Buffer.from(text, "latin1")]);
+  const framer = new Framer(256);
+  const client = { ip: 0x0a000001, port: 5_555 };
+  const server = { ip: 0x0a000002, port: 11_211 };
+  const length = framer.udp(payload, payload.length, client, server, true);
+  return Buffer.from(framer.bytes.subarray(0, length));
 }
 
 function u32(value: number): Uint8Array {
@@ -73,18 +118,18 @@ class Subject {
   readonly #ctx: number;
   readonly #expected: number;
 
-  constructor(program: string, options: LoadOptions, expected: number) {
-    const parsed = parseObject(readFileSync(OBJECT_FILE));
-    if (!parsed.ok) throw new Error(`${OBJECT_FILE}: ${parsed.error.message}`);
+  constructor({ object, program, packet: bytes, expected }: Case, options: LoadOptions) {
+    const parsed = parseObject(readFileSync(objectFile(object)));
+    if (!parsed.ok) throw new Error(`${object}: ${parsed.error.message}`);
     const kernel = new Kernel();
-    const packet = kernel.createPacketBuffer("tc");
     this.#loaded = kernel.loadObject(parsed.object, [program], options).get(program)!;
+    const packet = kernel.createPacketBuffer(this.#loaded.type);
     this.#expected = expected;
     this.#ctx = packet.ctxAddress;
     for (const map of kernel.maps) {
-      for (const [name, key, value] of presets()) if (map.def.name === name) map.set(key, value);
+      for (const [name, key, value] of presets(bytes)) if (map.def.name === name) map.set(key, value);
     }
-    packet.reset(REQUEST);
+    packet.reset(bytes);
   }
 
   /** @returns nanoseconds a run */
@@ -110,25 +155,24 @@ class Subject {
 
 /** @param runs of each program a round, @param rounds of which the best counts */
 export function benchmark(runs: number, rounds: number): Report {
-  const linux = KernelProgRun.load(OBJECT_FILE);
-  try {
-    if (typeof linux !== "string") for (const preset of presets()) linux.set(...preset);
-    return {
-      rows: CASES.map((row) => measure(row, runs, rounds, typeof linux === "string" ? null : linux)),
-      whyNoKernel: typeof linux === "string" ? linux : null,
-    };
-  } finally {
-    if (typeof linux !== "string") linux.close();
+  const rows: Row[] = [];
+  let whyNoKernel: string | null = null;
+  for (const row of CASES) {
+    const linux = KernelProgRun.load(objectFile(row.object));
+    try {
+      if (typeof linux === "string") whyNoKernel = linux;
+      else for (const preset of presets(row.packet)) linux.set(...preset);
+      rows.push(measure(row, runs, rounds, typeof linux === "string" ? null : linux));
+    } finally {
+      if (typeof linux !== "string") linux.close();
+    }
   }
+  return { rows, whyNoKernel };
 }
 
-function measure(
-  { program, what, expected }: (typeof CASES)[number],
-  runs: number,
-  rounds: number,
-  linux: KernelProgRun | null,
-): Row {
-  const subjects = ENGINES.map(({ options }) => new Subject(program, options, expected));
+function measure(row: Case, runs: number, rounds: number, linux: KernelProgRun | null): Row {
+  const { program, what, packet, expected } = row;
+  const subjects = ENGINES.map(({ options }) => new Subject(row, options));
   const times = new Map<string, number[]>([["kernel", []]]);
   const note = (name: string, ns: number) => times.set(name, [...(times.get(name) ?? []), ns]);
   // The first round warms up: V8 compiles a hot function twice.
@@ -138,7 +182,7 @@ function measure(
       if (round > 0) note(name, ns);
     });
     if (!linux || round === 0) continue;
-    const { retval, ns } = linux.run(program, REQUEST, runs);
+    const { retval, ns } = linux.run(program, packet, runs);
     if (retval !== expected) throw new Error(`the kernel's ${program} returned ${retval}, not ${expected}`);
     note("kernel", ns);
   }
