@@ -1,19 +1,48 @@
 #!/bin/sh
-# The committed memcached.bpf.o in the real kernel: a veth pair between two network namespaces of its own,
-# Debian's memcached behind it, rx_filter at generic XDP and tx_filter at tc egress. Asks for one key, writes
-# it, asks again, and prints the programs' counters. Needs root, iproute2, bpftool, memcached, nc, xxd.
+# The committed memcached objects in the real kernel and in the emulator, side by side. Kernel: a veth pair between
+# two network namespaces of its own, Debian's memcached behind it, rx_filter at generic XDP and tx_filter at tc
+# egress. Emulator: `bmc serve --memcached` with the same object. Both are asked the same conversation (script.mjs);
+# reply bytes and counters are laid side by side, and a difference ends it with 1.
+#   usage: veth.sh [direct|set|lru]     needs root, iproute2, bpftool, memcached, node, and `npm run build`
 set -eu
-object=$(cd "$(dirname "$0")/../../src/programs" && pwd)/memcached.bpf.o
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+policy=${1:-direct}
+case $policy in
+  direct) object=memcached.bpf.o ;;
+  set | lru) object=memcached_$policy.bpf.o ;;
+  *) echo "veth.sh: policy '$policy': expected direct, set or lru" >&2; exit 2 ;;
+esac
+for tool in ip tc bpftool memcached node nsenter; do
+  command -v "$tool" >/dev/null || { echo "veth.sh: $tool is missing" >&2; exit 2; }
+done
+[ "$(id -u)" = 0 ] || { echo "veth.sh: needs root" >&2; exit 2; }
+[ -f "$root/dist/cli.js" ] || { echo "veth.sh: dist/cli.js is missing; run 'npm run build' first" >&2; exit 2; }
+
 id=bmc$$
 pins=/sys/fs/bpf/$id
-server=
+out=$(mktemp -d)
+server= emulator=
 cleanup() {
-  [ -z "$server" ] || kill "$server" 2>/dev/null || true
+  for child in $server $emulator; do
+    kill "$child" 2>/dev/null || true
+    wait "$child" 2>/dev/null || true
+  done
   ip netns del "$id-s" 2>/dev/null || true
   ip netns del "$id-c" 2>/dev/null || true
-  rm -rf "$pins"
+  rm -rf "$pins" "$out"
 }
-trap cleanup EXIT INT TERM
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+# Until it listens: its address has the kernel's answer, not ours, when it does.
+wait_for() {
+  for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+    if "$@" >/dev/null 2>&1; then return 0; fi
+    sleep 1
+  done
+  echo "veth.sh: no answer from: $*" >&2
+  exit 1
+}
 
 ip netns add "$id-s"
 ip netns add "$id-c"
@@ -23,35 +52,28 @@ ip -n "$id-c" addr add 10.77.0.2/24 dev veth1
 for end in s:lo s:veth0 c:lo c:veth1; do ip -n "$id-${end%:*}" link set "${end#*:}" up; done
 
 # nsenter, not `ip netns exec`: that mounts a /sys of its own, without our pins.
-bpftool prog loadall "$object" "$pins" pinmaps "$pins/maps" 2>/dev/null
-nsenter --net="/run/netns/$id-s" bpftool net attach xdpgeneric pinned "$pins/rx_filter" dev veth0
-nsenter --net="/run/netns/$id-s" tc qdisc add dev veth0 clsact
-nsenter --net="/run/netns/$id-s" tc filter add dev veth0 egress bpf direct-action object-pinned "$pins/tx_filter"
+in_server() { nsenter --net="/run/netns/$id-s" "$@"; }
+in_client() { nsenter --net="/run/netns/$id-c" "$@"; }
+bpftool prog loadall "$root/src/programs/$object" "$pins" pinmaps "$pins/maps" 2>/dev/null
+in_server bpftool net attach xdpgeneric pinned "$pins/rx_filter" dev veth0
+in_server tc qdisc add dev veth0 clsact
+in_server tc filter add dev veth0 egress bpf direct-action object-pinned "$pins/tx_filter"
 nsenter --net="/run/netns/$id-s" memcached -u nobody -l 10.77.0.1 -p 11211 -U 11211 &
 server=$!
-sleep 1
+# Asked from its own namespace: nothing passes the programs.
+listens() { nsenter --net="/run/netns/$id-s" node -e 'require("net").connect(11211,"10.77.0.1").on("connect",()=>process.exit(0)).on("error",()=>process.exit(1))'; }
+wait_for listens
+in_client node "$here/script.mjs" 10.77.0.1 11211 >"$out/kernel.replies"
+bpftool -j map dump pinned "$pins/maps/stats" >"$out/kernel.stats"
 
-tcp() { printf "$1" | nsenter --net="/run/netns/$id-c" nc -w 1 -q 1 10.77.0.1 11211; }
-udp() { printf "\0\1\0\0\0\1\0\0$1" | nsenter --net="/run/netns/$id-c" nc -u -w 1 10.77.0.1 11211 | tail -c +9; }
-expect() {
-  [ "$2" = "$3" ] || { printf 'FAILED: %s\n got: %s\nwant: %s\n' "$1" "$2" "$3" >&2; exit 1; }
-  echo "ok: $1"
-}
-item() { printf 'VALUE k 0 %s\r\n%s\r\nEND\r\n' "${#1}" "$1"; }
-
-tcp 'set k 0 0 3\r\none\r\n' >/dev/null
-sleep 0.2
-expect 'a miss is answered by memcached' "$(udp 'get k\r\n')" "$(item one)"
-expect 'and learned' "$(udp 'get k\r\n')" "$(item one)"
-tcp 'set k 0 0 5\r\nthree\r\n' >/dev/null
-sleep 0.2
-expect 'a write over TCP is seen' "$(udp 'get k\r\n')" "$(item three)"
-expect 'and the new value learned' "$(udp 'get k\r\n')" "$(item three)"
-# u64 counters 16..23 of each CPU's value, summed.
-bpftool -j map dump pinned "$pins/maps/stats" | python3 -c '
-import json, sys
-cpus = [bytes(int(b, 16) for b in cpu["value"]) for cpu in json.load(sys.stdin)[0]["values"]]
-names = "get_recv set_recv get_resp hit miss hit_misprediction update invalidation".split()
-got = {n: sum(int.from_bytes(c[8 * i : 8 * i + 8], "little") for c in cpus) for i, n in enumerate(names, 16)}
-print(got)
-sys.exit(0 if got["hit"] == 2 and got["miss"] == 2 and got["update"] == 2 else "counters differ from 2 hits, 2 misses, 2 updates")'
+# Only replies teach the hot tier, as in the kernel: no admission.
+node "$root/dist/cli.js" serve --port 0 --memcached 127.0.0.1:0 --hot-policy "$policy" --hot-entries 16384 \
+  --admission never --costs-scale 0 --log-level error >"$out/banner" &
+emulator=$!
+wait_for grep -q 'memcached 127' "$out/banner"
+port=$(sed -n 's/^ *memcached 127\.0\.0\.1:\([0-9]*\),.*/\1/p' "$out/banner")
+node "$here/script.mjs" 127.0.0.1 "$port" >"$out/emulator.replies"
+node -e 'const s=require("net").connect(+process.argv[1],"127.0.0.1",()=>s.write("stats bmc\r\nquit\r\n"));s.pipe(process.stdout)' \
+  "$port" >"$out/emulator.stats"
+echo "policy $policy, $object"
+node "$here/compare.mjs" "$out"
