@@ -165,7 +165,7 @@ function resolve(item: Placed, labels: ReadonlyMap<string, number>, declared: De
   const map = declared.maps.findIndex((def) => def.name === token.text);
   switch (role) {
     case "jump": {
-      if (insn.kind !== "jump" && insn.kind !== "branch") return insn;
+      if (insn.kind !== "jump" && insn.kind !== "branch" && insn.kind !== "may_goto") return insn;
       if (off === undefined) throw fail("a label of this text, '+N' or '-N'");
       const isLong = insn.kind === "jump" && insn.long;
       if (!isLong && (off < -32768 || off > 32767)) {

@@ -16,6 +16,7 @@ import {
   INSN_BYTES,
   type Instruction,
   JUMP_CALL_CODE,
+  JUMP_COND_CODE,
   JUMP_EXIT_CODE,
   JUMP_JA_CODE,
   JUMP_OPS,
@@ -68,8 +69,8 @@ export function decode(bytes: Uint8Array): DecodeResult {
   return { ok: true, slots };
 }
 
-/** The conformance group of an opcode byte, or null where RFC 9669 has no such opcode. */
-export function conformanceGroup(opcode: number): ConformanceGroup | "callx" | null {
+/** The conformance group of an opcode byte; `callx` and `linux` are none of RFC 9669's. Null: no such opcode. */
+export function conformanceGroup(opcode: number): ConformanceGroup | "callx" | "linux" | null {
   return DECODERS[opcode]?.group ?? null;
 }
 
@@ -126,7 +127,7 @@ function operand(raw: Raw, isRegister: boolean, name: string): { src: number | n
   return raw.src < REGISTER_COUNT ? { src: raw.src, imm: 0 } : `R${raw.src} is invalid`;
 }
 
-type Row = { group: ConformanceGroup | "callx"; decode: RowDecoder };
+type Row = { group: ConformanceGroup | "callx" | "linux"; decode: RowDecoder };
 
 function aluRow(code: number, width: Width, isRegister: boolean): RowDecoder {
   const rows = ALU_OPS.filter((row) => row.code === code);
@@ -188,6 +189,11 @@ const callRegisterRow: RowDecoder = (raw) => {
   const reg = raw.imm || raw.dst;
   if (raw.src || raw.off || (raw.imm && raw.dst)) return "BPF_CALL uses reserved fields";
   return reg >= 0 && reg < REGISTER_COUNT ? { kind: "call", target: "register", reg } : `R${reg} is invalid`;
+};
+
+const mayGotoRow: RowDecoder = (raw) => {
+  if (raw.dst || raw.src || raw.imm) return `invalid may_goto imm ${raw.imm}`;
+  return { kind: "may_goto", off: raw.off };
 };
 
 const exitRow: RowDecoder = (raw) =>
@@ -276,6 +282,7 @@ function buildDecoders(): (Row | undefined)[] {
   rows[CLASS.jmp | JUMP_CALL_CODE] = { group: "base32", decode: callRow };
   rows[CLASS.jmp | JUMP_CALL_CODE | SOURCE_X] = { group: "callx", decode: callRegisterRow };
   rows[CLASS.jmp | JUMP_EXIT_CODE] = { group: "base32", decode: exitRow };
+  rows[CLASS.jmp | JUMP_COND_CODE] = { group: "linux", decode: mayGotoRow };
   rows[CLASS.ld | MODE.imm | sizeCode(8)] = { group: "base64", decode: wideRow };
   for (const { bytes, code } of SIZES) {
     const group = bytes === 8 ? "base64" : "base32";
@@ -349,6 +356,8 @@ function toRaw(insn: Instruction): Raw {
         0,
         insn.target === "local" ? insn.off : insn.id,
       );
+    case "may_goto":
+      return raw(CLASS.jmp | JUMP_COND_CODE, 0, 0, insn.off, 0);
     case "exit":
       return raw(CLASS.jmp | JUMP_EXIT_CODE, 0, 0, 0, 0);
     case "load":

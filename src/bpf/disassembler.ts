@@ -120,6 +120,8 @@ export function formatInstruction(insn: Instruction, options: FormatOptions = {}
       if (insn.target === "local") return `call pc${signed(insn.off)}${targetName(insn.off, options)}`;
       if (insn.target === "register") return `callx r${insn.reg}`;
       return `call ${insn.target === "helper" ? style.helper(insn.id) : `${kfuncById(insn.id)?.name ?? "kfunc"}#${insn.id}`}`;
+    case "may_goto":
+      return `may_goto ${style.jump(insn.off)}`;
     case "exit":
       return "exit";
     case "load": {
@@ -164,7 +166,7 @@ export function disassemble(
 
 /** Slot a jump, local call or function load refers to. */
 export function targetSlot(insn: Instruction, slot: number): number | undefined {
-  if (insn.kind === "jump" || insn.kind === "branch") return slot + 1 + insn.off;
+  if (insn.kind === "jump" || insn.kind === "branch" || insn.kind === "may_goto") return slot + 1 + insn.off;
   if (insn.kind === "call" && insn.target === "local") return slot + 1 + insn.off;
   // A function load counts from its first slot, as a local call does.
   if (insn.kind === "wide" && insn.pseudo === "func") return slot + 1 + insn.imm;

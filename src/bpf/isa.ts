@@ -37,7 +37,7 @@ export const MAX_FRAMES = 8;
 /** Tail calls one run may take (Linux MAX_TAIL_CALL_CNT). */
 export const MAX_TAIL_CALLS = 33;
 
-/** Iterations one bpf_loop may make (Linux BPF_MAX_LOOPS). */
+/** Iterations one bpf_loop, iterator or the may_gotos of one function's run may make (Linux BPF_MAX_LOOPS). */
 export const MAX_LOOPS = 1 << 23;
 
 /** RFC 9669 §3.1: instruction classes. */
@@ -102,6 +102,8 @@ export type JumpOp = (typeof JUMP_OPS)[number]["name"];
 export const JUMP_JA_CODE = 0x00;
 export const JUMP_CALL_CODE = 0x80;
 export const JUMP_EXIT_CODE = 0x90;
+/** Linux BPF_JCOND, 6.9 on; RFC 9669 has no such jump. Its one source, 0, is may_goto. */
+export const JUMP_COND_CODE = 0xe0;
 
 /** RFC 9669 §4.3.1: what `src` of a call says about `imm`. */
 export const CALL_SRC = { helper: 0, local: 1, kfunc: 2 } as const;
@@ -159,6 +161,7 @@ export type Instruction =
   | { kind: "swap"; order: SwapOrder; bits: 16 | 32 | 64; dst: Reg }
   | { kind: "jump"; off: number; long: boolean }
   | { kind: "branch"; op: JumpOp; width: Width; dst: Reg; src: Reg | null; imm: number; off: number }
+  | { kind: "may_goto"; off: number } // falls through while its function has rounds left
   | { kind: "call"; target: "helper" | "kfunc"; id: number }
   | { kind: "call"; target: "local"; off: number }
   | { kind: "call"; target: "register"; reg: Reg } // not in RFC 9669; unverified runs only

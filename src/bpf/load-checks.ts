@@ -112,7 +112,7 @@ function checkFlow(slots: Slots, entries: readonly number[], insn: Instruction, 
   const start = entries.findLast((entry) => entry <= at) ?? 0;
   const end = entries.find((entry) => entry > at) ?? slots.length;
   if (insn.kind === "exit") return null;
-  if (insn.kind === "jump" || insn.kind === "branch") {
+  if (insn.kind === "jump" || insn.kind === "branch" || insn.kind === "may_goto") {
     const target = at + 1 + insn.off;
     if (target < start || target >= end) {
       return { insn: at, message: `jump out of range from insn ${at} to ${target}` };

@@ -35,6 +35,8 @@ type Frame = {
   readonly program: InterpretedProgram;
   readonly returnTo: number;
   readonly saved: BigUint64Array;
+  /** Rounds its may_gotos had left. */
+  readonly rounds: number;
   readonly loop: {
     index: number;
     readonly count: number;
@@ -61,6 +63,8 @@ export class Run {
   readonly #helpers = new Map<number, Helper>();
   #program: InterpretedProgram;
   #pc = 0;
+  /** Rounds left to the may_gotos of the function being run. */
+  #rounds = MAX_LOOPS;
 
   constructor(program: InterpretedProgram, r1: bigint, r2: bigint) {
     this.#program = program;
@@ -129,6 +133,10 @@ export class Run {
         if (taken) this.#pc += insn.off;
         return;
       }
+      case "may_goto":
+        if (this.#rounds === 0) this.#pc += insn.off;
+        else this.#rounds--;
+        return;
       case "call":
         this.#call(insn, slot);
         return;
@@ -307,7 +315,8 @@ export class Run {
       throw new ProgramFault("frames", `the call stack of ${MAX_FRAMES} frames is too deep`, slot);
     }
     const saved = this.registers.slice(FIRST_SAVED, LAST_SAVED + 1);
-    this.#frames.push({ program: this.#program, returnTo: this.#pc, saved, loop });
+    this.#frames.push({ program: this.#program, returnTo: this.#pc, saved, rounds: this.#rounds, loop });
+    this.#rounds = MAX_LOOPS;
     this.registers[FRAME_POINTER] = this.registers[FRAME_POINTER]! - BigInt(STACK_BYTES);
     this.#guard.frames = this.#frames.length + 1;
     this.#pc = entry;
@@ -330,6 +339,7 @@ export class Run {
       this.registers[0] = BigInt(frame.loop.index);
     }
     this.#frames.pop();
+    this.#rounds = frame.rounds;
     this.#guard.frames = this.#frames.length + 1;
     this.registers[FRAME_POINTER] = this.registers[FRAME_POINTER]! + BigInt(STACK_BYTES);
     this.#program = frame.program;
@@ -386,6 +396,7 @@ export class Run {
     this.#rt.tailCalls++;
     this.#program = target as InterpretedProgram;
     this.#guard.addMaps(this.#program.input.maps);
+    this.#rounds = MAX_LOOPS;
     this.#pc = 0;
   }
 
@@ -415,6 +426,7 @@ export class Run {
   #startIteration(loop: NonNullable<Frame["loop"]>): void {
     this.registers[1] = BigInt(loop.index);
     this.registers[2] = loop.ctx;
+    this.#rounds = MAX_LOOPS;
     this.#pc = loop.entry;
   }
 }

@@ -63,6 +63,7 @@ const BY_KIND: Record<InstructionKind, fc.Arbitrary<unknown>> = {
     fc.record({ kind: kind("jump"), off: s16, long: fc.constant(false) }),
     fc.record({ kind: kind("jump"), off: s32, long: fc.constant(true) }),
   ),
+  may_goto: fc.record({ kind: kind("may_goto"), off: s16 }),
   branch: withOperand(fc.record({ kind: kind("branch"), op: nameOf(JUMP_OPS), width, dst: reg, off: s16 })),
   call: fc.oneof(
     fc.record({ kind: kind("call"), target: fc.constantFrom("helper", "kfunc"), id: s32 }),

@@ -78,6 +78,7 @@ const SPELLINGS: [text: string, bytes: string, printed?: string][] = [
   ["r1 = atomic_xchg((u32 *)(r10 -8), r1)", "c31af8ffe1000000", "w1 = xchg32_32(r10 - 8, w1)"],
   ["goto +5", "0500050000000000"],
   ["goto pc-1", "0500ffff00000000", "goto -1"],
+  ["may_goto pc+2", "e500020000000000", "may_goto +2"],
   ["gotol +70000", "0600000070110100"],
   ["if w2 s> 7 goto +3", "6602030007000000"],
   ["if r1 == r2 goto -2", "1d21feff00000000"],
@@ -333,7 +334,7 @@ describe("assemble: errors", () => {
     ["/* open\nexit", "1:1: expected an instruction, a label or a directive, found '/*'"],
     [
       "mov r0, 1",
-      "1:1: expected an instruction: a register, '*(', 'if', 'goto', 'gotol', 'call', 'callx', 'lock' or 'exit', found 'mov'",
+      "1:1: expected an instruction: a register, '*(', 'if', 'goto', 'gotol', 'may_goto', 'call', 'callx', 'lock' or 'exit', found 'mov'",
     ],
   ])("of %j", (text, message) => {
     expect(firstError(text)).toBe(message);

@@ -38,6 +38,7 @@ describe("decode", () => {
         "callx": 1,
         "divmul32": 6,
         "divmul64": 6,
+        "linux": 1,
         "packet": 6,
       }
     `);

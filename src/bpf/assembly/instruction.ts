@@ -42,7 +42,7 @@ export function parseInstruction(cursor: Cursor): Parsed {
   if (cursor.isAt("*")) return parseStore(cursor);
   if (!first || !isRegister(first)) {
     throw cursor.mismatch(
-      "an instruction: a register, '*(', 'if', 'goto', 'gotol', 'call', 'callx', 'lock' or 'exit'",
+      "an instruction: a register, '*(', 'if', 'goto', 'gotol', 'may_goto', 'call', 'callx', 'lock' or 'exit'",
     );
   }
   return parseRegisterForm(cursor);
@@ -53,6 +53,7 @@ const KEYWORDS: ReadonlyMap<string, (cursor: Cursor) => Parsed> = new Map<string
     ["exit", () => ({ insn: { kind: "exit" } })],
     ["goto", (cursor) => jump(parseTarget(cursor, 16), false)],
     ["gotol", (cursor) => jump(parseTarget(cursor, 32), true)],
+    ["may_goto", (cursor) => mayGoto(parseTarget(cursor, 16))],
     ["if", parseBranch],
     ["call", parseCall],
     ["callx", (cursor) => ({ insn: { kind: "call", target: "register", reg: wideRegister(cursor) } })],
@@ -62,6 +63,10 @@ const KEYWORDS: ReadonlyMap<string, (cursor: Cursor) => Parsed> = new Map<string
 
 function jump({ off, token }: { off: number; token?: Token }, long: boolean): Parsed {
   return { insn: { kind: "jump", off, long }, ...(token && { reference: { token, role: "jump" } }) };
+}
+
+function mayGoto({ off, token }: { off: number; token?: Token }): Parsed {
+  return { insn: { kind: "may_goto", off }, ...(token && { reference: { token, role: "jump" } }) };
 }
 
 function parseBranch(cursor: Cursor): Parsed {

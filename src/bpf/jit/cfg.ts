@@ -87,7 +87,7 @@ function roughBlocks(slots: Slots, start: number, end: number): Map<number, Roug
 }
 
 function endsBlock(insn: Instruction): boolean {
-  return insn.kind === "jump" || insn.kind === "branch" || insn.kind === "exit";
+  return insn.kind === "jump" || insn.kind === "branch" || insn.kind === "may_goto" || insn.kind === "exit";
 }
 
 /** What follows is not executed for sure, so it has to be counted on its own. */
@@ -99,7 +99,8 @@ function mayLeave(insn: Instruction): boolean {
 
 function nextSlots(insn: Instruction, at: number): number[] {
   if (insn.kind === "jump") return [at + 1 + insn.off];
-  if (insn.kind === "branch") return insn.off === 0 ? [at + 1] : [at + 1 + insn.off, at + 1];
+  if (insn.kind === "branch" || insn.kind === "may_goto")
+    return insn.off === 0 ? [at + 1] : [at + 1 + insn.off, at + 1];
   return [];
 }
 

@@ -100,7 +100,11 @@ export function emitModule(input: CompileInput, options: JitOptions = {}): Compi
     for (const { at, entry } of code.functionRefs) {
       patchIndex(code.bytes, at, firstFunction + input.functions.indexOf(entry));
     }
-    return { type: FUNCTION_TYPE_INDEX, locals: LOCAL_TYPES, code: code.bytes };
+    return {
+      type: FUNCTION_TYPE_INDEX,
+      locals: code.hasRounds ? [...LOCAL_TYPES, "i32"] : LOCAL_TYPES,
+      code: code.bytes,
+    };
   });
   const run = firstFunction + functions.length;
   functions.push(emitRun(input, firstFunction), emitRun64(input, firstFunction));

@@ -2,7 +2,14 @@
  * One function of a program: walks the steps of its structured control flow and writes each instruction
  * by the table below, a row a kind.
  */
-import { assertNever, type Instruction, type InstructionKind, STACK_BYTES, wideValue } from "../isa.ts";
+import {
+  assertNever,
+  type Instruction,
+  type InstructionKind,
+  MAX_LOOPS,
+  STACK_BYTES,
+  wideValue,
+} from "../isa.ts";
 import {
   emitAlu,
   emitCondition,
@@ -41,6 +48,7 @@ const EMIT: { readonly [K in InstructionKind]: Emit<K> } = {
   exit: (c) => c.returnResult(),
   jump: () => {},
   branch: () => {},
+  may_goto: () => {},
 };
 
 /** @param start entry slot, @param end the slot behind the function */
@@ -51,6 +59,10 @@ export function emitFunction(c: FunctionCode, start: number, end: number): Funct
   const counts = planCounts(cfg);
   c.op("local.get", LOCAL.frame).op("i64.extend_i32_u");
   c.op("i64.const", BigInt(STACK_BYTES)).op("i64.add").op("local.set", LOCAL.r10);
+  if (slots.slice(start, end).some((insn) => insn?.kind === "may_goto")) {
+    c.hasRounds = true;
+    c.op("i32.const", MAX_LOOPS).op("local.set", LOCAL.rounds);
+  }
   for (const item of structure(cfg)) {
     switch (item.kind) {
       case "block":
@@ -81,7 +93,8 @@ export function emitFunction(c: FunctionCode, start: number, end: number): Funct
       case "if":
       case "br_if": {
         const branch = branchOf(c, cfg.blocks[item.block]!.end);
-        if (item.negated) emitNegatedCondition(c, branch);
+        if (branch.kind === "may_goto") emitRound(c, item.negated);
+        else if (item.negated) emitNegatedCondition(c, branch);
         else emitCondition(c, branch);
         if (item.kind === "if") c.op("if");
         else emitBranchIf(c, item.depth, counts.onEdge(item.block, item.to));
@@ -115,10 +128,21 @@ function emitBranchIf(c: FunctionCode, depth: number, count: number): void {
   }
 }
 
-function branchOf(c: FunctionCode, blockEnd: number): Extract<Instruction, { kind: "branch" }> {
+function branchOf(c: FunctionCode, blockEnd: number): Extract<Instruction, { kind: "branch" | "may_goto" }> {
   const insn = c.input.slots[blockEnd - 1];
-  if (insn?.kind !== "branch") throw new Error(`slot ${blockEnd - 1} is not a branch`);
+  if (insn?.kind !== "branch" && insn?.kind !== "may_goto") {
+    throw new Error(`slot ${blockEnd - 1} is not a branch`);
+  }
   return insn;
+}
+
+/** Pushes an i32: are the function's rounds used up (negated: is one left)? Uses one up where there is one. */
+function emitRound(c: FunctionCode, negated: boolean): void {
+  const { rounds } = LOCAL;
+  c.op("local.get", rounds).op("i32.eqz");
+  if (negated) c.op("i32.eqz");
+  c.op("local.get", rounds).op("local.get", rounds).op("i32.const", 0).op("i32.ne").op("i32.sub");
+  c.op("local.set", rounds);
 }
 
 function emitWide(c: FunctionCode, insn: Extract<Instruction, { kind: "wide" }>, slot: number): void {

@@ -30,6 +30,8 @@ export const LOCAL = {
   count: 15,
   /** Next block, in a dispatch loop. */
   next: 16,
+  /** Rounds left to the function's may_gotos; only where it has some. */
+  rounds: 17,
 } as const;
 export const LOCAL_TYPES: readonly ValueType[] = [
   ...new Array<ValueType>(7).fill("i64"), // r0, r6..r10, wide
@@ -57,6 +59,9 @@ export class FunctionCode extends Code {
   readonly isChecked: boolean;
   /** Positions of padded operands that name a function of this module, to be filled in at the end. */
   readonly functionRefs: { readonly at: number; readonly entry: number }[] = [];
+
+  /** Has it may_gotos, and so one local more? */
+  hasRounds = false;
 
   /** What the local count lacks when the function is left in the block being written (counting.ts). */
   countWhenLeaving = 0;

@@ -26,7 +26,7 @@ export type Shape = {
 };
 
 /** What makes a head of a loop with any number of rounds. */
-export const CHECKPOINT = { callback: 1, iterator: 2 } as const;
+export const CHECKPOINT = { callback: 1, iterator: 2, mayGoto: 3 } as const;
 
 export type FunctionShape = {
   readonly name: string;
@@ -114,7 +114,7 @@ function checkJumps(
   slots.forEach((insn, at) => {
     if (!insn) return;
     const f = functions[functionOf[at]!]!;
-    if (insn.kind === "jump" || insn.kind === "branch") {
+    if (insn.kind === "jump" || insn.kind === "branch" || insn.kind === "may_goto") {
       const target = at + 1 + insn.off;
       if (target < f.start || target >= f.end) {
         reject("bad-jump", `jump out of range from insn ${at} to ${target}`);
@@ -186,7 +186,9 @@ function successors(
       mark(target);
       return [target];
     }
+    case "may_goto":
     case "branch": {
+      if (insn.kind === "may_goto") forcedCheckpoint[at] = CHECKPOINT.mayGoto;
       mark(at);
       const target = at + 1 + insn.off;
       mark(target);
@@ -225,7 +227,9 @@ function successors(
 function jumpPoints(slots: readonly (Instruction | null)[]): Uint8Array {
   const points = new Uint8Array(slots.length);
   slots.forEach((insn, at) => {
-    if (insn?.kind === "jump" || insn?.kind === "branch") points[at + 1 + insn.off] = 1;
+    if (insn?.kind === "jump" || insn?.kind === "branch" || insn?.kind === "may_goto") {
+      points[at + 1 + insn.off] = 1;
+    }
     if (insn?.kind === "call") points[at + 1] = 1;
     if (insn?.kind === "call" && insn.target === "local") points[at + 1 + insn.off] = 1;
   });
@@ -290,6 +294,7 @@ export function registerEffects(insn: Instruction): { uses: number; defines: num
     case "branch":
       return { uses: (1 << insn.dst) | (insn.src === null ? 0 : 1 << insn.src), defines: 0 };
     case "jump":
+    case "may_goto":
       return { uses: 0, defines: 0 };
     case "exit":
       return { uses: 1, defines: 0 };
@@ -350,6 +355,6 @@ function liveRegisters(slots: readonly (Instruction | null)[]): Uint16Array {
 function flowsTo(insn: Instruction | null, at: number): number[] {
   if (!insn || insn.kind === "exit") return [];
   if (insn.kind === "jump") return [at + 1 + insn.off];
-  if (insn.kind === "branch") return [at + 1, at + 1 + insn.off];
+  if (insn.kind === "branch" || insn.kind === "may_goto") return [at + 1, at + 1 + insn.off];
   return [at + slotsOf(insn)];
 }

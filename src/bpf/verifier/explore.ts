@@ -3,6 +3,7 @@
  * other side of each open branch up for later, and stop a path where an equal state was walked before.
  * A rejection is thrown by the step that finds it.
  */
+
 import { assertNever, type Instruction } from "../isa.ts";
 import { addBackEdge, closeLoop, inherit, openLoop } from "./back-edges.ts";
 import { stepBranch } from "./branch.ts";
@@ -11,6 +12,7 @@ import { functionPointer, globalFrame, stepExit, stepLocalCall } from "./functio
 import { stepHelper } from "./helper-call.ts";
 import { isActiveIterator } from "./iterator.ts";
 import { stepKfunc } from "./kfunc-call.ts";
+import { stepMayGoto } from "./may-goto.ts";
 import { stepAtomic, stepLoad, stepPacketLoad, stepStore } from "./memory-access.ts";
 import { stepAlu, stepMovsx, stepUnary } from "./pointer-arithmetic.ts";
 import { type Comparison, statesEqual } from "./prune.ts";
@@ -139,6 +141,9 @@ class Explorer {
       case "branch":
         w.jumps++;
         return stepBranch(w, insn);
+      case "may_goto":
+        w.jumps++;
+        return stepMayGoto(w, insn.off);
       case "exit":
         w.jumps++;
         return stepExit(w);
@@ -213,11 +218,8 @@ class Explorer {
       list[kept++] = old;
       if (found) continue;
       if (old.branches > 0) {
-        if (forced) {
-          // A drained iterator proves no end of the loop: only its next round could.
-          const mayEnd = checkpoint !== CHECKPOINT.iterator || isActiveIterator(state, state.frame.regs[1]!);
-          if (mayEnd && statesEqual(w, old, state, "within")) found = old;
-        } else {
+        if (this.#isWithin(old, checkpoint)) found = old;
+        else if (checkpoint === 0 || checkpoint === CHECKPOINT.mayGoto) {
           this.#checkEndless(old);
           if (!mustSave && sinceJumps < LOOP_JUMPS && sinceInsns < LOOP_INSNS) save = false;
         }
@@ -246,11 +248,30 @@ class Explorer {
     return false;
   }
 
+  /** Does a loop of any number of rounds end here, by a round that is no worse than an open one? */
+  #isWithin(old: State, checkpoint: number): boolean {
+    const w: Walk = this.#w;
+    const { state } = w;
+    switch (checkpoint) {
+      case CHECKPOINT.callback:
+        return statesEqual(w, old, state, "within");
+      case CHECKPOINT.iterator:
+        // A drained iterator proves no end of the loop: only its next round could.
+        return isActiveIterator(state, state.frame.regs[1]!) && statesEqual(w, old, state, "within");
+      case CHECKPOINT.mayGoto:
+        // Without a round used up in between, the loop would be one around the jump itself.
+        return old.mayGotoDepth !== state.mayGotoDepth && statesEqual(w, old, state, "within");
+      default:
+        return false;
+    }
+  }
+
   #checkEndless(old: State): void {
     const w: Walk = this.#w;
     const { state } = w;
     if (!maybeSame(old, state)) return;
-    if (old.callbackUnroll === state.callbackUnroll && statesEqual(w, old, state, "exact")) {
+    if (old.callbackUnroll !== state.callbackUnroll || old.mayGotoDepth !== state.mayGotoDepth) return;
+    if (statesEqual(w, old, state, "exact")) {
       w.log?.endless(w, old);
       w.reject("infinite-loop", `infinite loop detected at insn ${w.insn}`);
     }
@@ -286,6 +307,7 @@ class Explorer {
     checkpoint.lock = state.lock;
     checkpoint.refs = state.refs;
     checkpoint.callbackUnroll = state.callbackUnroll;
+    checkpoint.mayGotoDepth = state.mayGotoDepth;
     checkpoint.parent = state.parent;
     checkpoint.branches = 1;
     checkpoint.history = state.history;

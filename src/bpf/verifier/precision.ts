@@ -224,6 +224,7 @@ function undo(w: Walk, trace: Trace, step: number, later: number): void {
     case "neg":
     case "swap":
     case "jump":
+    case "may_goto":
       return;
     default:
       assertNever(insn);

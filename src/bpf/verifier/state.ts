@@ -114,6 +114,8 @@ export class State {
   lock: HeldLock | null = null;
   refs: readonly Reference[] = [];
   callbackUnroll = 0;
+  /** Times a may_goto fell through on the way here. */
+  mayGotoDepth = 0;
 
   /** The checkpoint this path came through last. */
   parent: State | null = null;
@@ -153,6 +155,7 @@ export class State {
     copy.lock = this.lock;
     copy.refs = this.refs;
     copy.callbackUnroll = this.callbackUnroll;
+    copy.mayGotoDepth = this.mayGotoDepth;
     copy.parent = this.parent;
     copy.history = this.history.slice();
     copy.links = this.links && new Map(this.links);

@@ -11,7 +11,7 @@ const RULES: readonly (readonly [pattern: RegExp, tag: string])[] = [
   [/^(?:;|\/\/|#(?!\d)).*/, "comment"],
   [/^\.[a-z_]+/, "meta"],
   [/^[A-Za-z_][\w.]*:(?!\S)/, "labelName"],
-  [/^(?:if|goto|gotol|call|callx|exit|lock|map|func|ll)\b/, "keyword"],
+  [/^(?:if|goto|gotol|may_goto|call|callx|exit|lock|map|func|ll)\b/, "keyword"],
   [/^(?:bpf_|atomic_|cmpxchg|xchg|bswap|le|be)\w*/, "keyword"],
   [/^[su](?:8|16|32|64)\b/, "keyword"],
   [/^[rw](?:10|\d)\b/, "variableName"],

@@ -68,6 +68,25 @@ none: r0 = 100
   exit`;
 
 describe.each(ENGINES)("%s", (_name, options) => {
+  it("gives each run of a function 8,388,608 rounds of may_goto", () => {
+    const text = `call f
+r6 = r0
+call g
+r0 += r6
+exit
+f: r0 = 0
+l: may_goto e
+r0 += 1
+goto l
+e: exit
+g: r0 = 0
+m: may_goto n
+r0 += 1
+if r0 < 10 goto m
+n: exit`;
+    expect(outcome(text, options).r0).toBe(8_388_608 + 10);
+  });
+
   it("finds array elements in bounds, and none out of bounds", () => {
     const { r0, loaded, kernel, buffer } = outcome(COUNTER, options, new Uint8Array([3]));
     expect(r0).toBe(1);

@@ -102,6 +102,24 @@ export const CALL_VECTORS: readonly Vector[] = [
     notLinux: "it has no call by register",
   },
   {
+    name: "may_goto falls through while there are rounds",
+    group: "linux",
+    text: "r0 = 0\nl: may_goto e\nr0 += 1\nif r0 < 5 goto l\ne: exit",
+    r0: 5n,
+  },
+  {
+    name: "may_goto over nothing",
+    group: "linux",
+    text: "r0 = 3\nmay_goto +0\nexit",
+    r0: 3n,
+  },
+  {
+    name: "two may_gotos in one loop",
+    group: "linux",
+    text: "r0 = 0\nr1 = 0\na: may_goto e\nr0 += 1\nb: may_goto e\nr1 += 1\nif r1 < 7 goto b\nif r0 < 3 goto a\ne: r0 *= 100\nr0 += r1\nexit",
+    r0: 309n,
+  },
+  {
     name: "an unknown helper",
     group: "base32",
     text: program("call 9999"),

@@ -6,7 +6,7 @@ import type { ConformanceGroup } from "../../../src/bpf/isa.ts";
 
 export type Vector = {
   readonly name: string;
-  readonly group: ConformanceGroup | "callx";
+  readonly group: ConformanceGroup | "callx" | "linux";
   readonly text: string;
   /** Hex; r1 points at it. */
   readonly memory?: string;

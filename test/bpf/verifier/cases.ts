@@ -915,4 +915,45 @@ call bpf_tail_call
 r0 = 7
 exit`,
   ),
+  // may_goto
+  ok("may_goto ends an endless loop", plain("l: may_goto e\ngoto l\ne: r0 = 0\nexit")),
+  ok("may_goto around a sum", plain("r6 = 0\nl: may_goto e\nr6 += 3\ngoto l\ne: r0 = r6\nexit")),
+  ok("may_goto over nothing", plain("may_goto +0\nr0 = 0\nexit")),
+  ok("may_goto forwards only", plain("r0 = 0\nmay_goto e\nr0 = 1\ne: exit")),
+  ok(
+    "may_goto in nested loops",
+    plain("r6 = 0\na: may_goto e\nb: may_goto a\nr6 += 1\ngoto b\ne: r0 = 0\nexit"),
+  ),
+  ok(
+    "may_goto around a spilled sum",
+    plain(
+      "*(u64 *)(r10 - 8) = 0\nl: may_goto e\nr1 = *(u64 *)(r10 - 8)\nr1 += 3\n*(u64 *)(r10 - 8) = r1\ngoto l\ne: r0 = 0\nexit",
+    ),
+  ),
+  ok(
+    "may_goto in a subprogram",
+    plain("call f\nr0 = 0\nexit\nf: r0 = 0\nl: may_goto e\nr0 += 1\ngoto l\ne: exit"),
+  ),
+  no(
+    "may_goto does not help a loop inside its round",
+    "infinite loop detected",
+    plain("r1 = 1\nl: may_goto e\nin: if r1 == 1 goto in\ngoto l\ne: r0 = 0\nexit"),
+  ),
+  no(
+    "may_goto: a register set only in a round",
+    "R6 !read_ok",
+    plain("may_goto e\nr6 = 1\ne: r0 = r6\nexit"),
+  ),
+  no(
+    "may_goto: an index unchecked in a later round",
+    "invalid access to map value",
+    value("r8 = r0\nr6 = 0\nl: may_goto out\nr1 = r8\nr1 += r6\nr2 = *(u8 *)(r1 + 0)\nr6 += 1\ngoto l"),
+  ),
+  ok(
+    "may_goto: an index checked in each round",
+    value(
+      "r8 = r0\nr6 = 0\nl: may_goto out\nif r6 > 47 goto out\nr1 = r8\nr1 += r6\nr2 = *(u8 *)(r1 + 0)\nr6 += 1\ngoto l",
+    ),
+  ),
+  no("may_goto out of range", "jump out of range", plain("r0 = 0\nmay_goto +9\nexit")),
 ];
