@@ -10,7 +10,9 @@ const EDGE_BYTES = [0, 1, 0x7f, 0x80, 0xff];
 type Side = { kernel: Kernel; buffer: PacketBuffer };
 
 function side(): Side {
-  const kernel = new Kernel({ clockNs: () => 5n, random: () => 7 });
+  // Each side draws the same numbers, small ones so that comparisons with them go both ways.
+  const random = new Random(7);
+  const kernel = new Kernel({ clockNs: () => 5n, random: () => random.below(12) });
   return { kernel, buffer: kernel.createPacketBuffer("xdp") };
 }
 
