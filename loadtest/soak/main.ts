@@ -17,6 +17,8 @@ import { growth, median, megabytes, readVitals, type Vitals } from "./vitals.ts"
 const USAGE = "usage: npm run soak -- [--minutes N] [--operations N] [--nodes 1|2] [--seed N]";
 /** Troublemakers of each kind at a time, on each node. */
 const LANES = 2;
+/** Between two turns, at most: trouble is to disturb, not to take all there is. */
+const BREATH_MS = 1_000;
 const LOOK_EVERY_MS = 5_000;
 const WARM_UP_MS = 10_000;
 /** Closed connections are gone from the kernel's and Node's books within this time. */
@@ -82,6 +84,7 @@ function makeTrouble(ports: Ports, seed: number) {
         turns[name] = (turns[name] ?? 0) + 1;
         if (found === REFUSED) refused++;
         else if (found !== null) wrong.push(found);
+        await new Promise((resolve) => setTimeout(resolve, prng.below(BREATH_MS)));
       }
     }),
   );

@@ -11,6 +11,8 @@ export const REFUSED = Symbol("refused");
 /** Does one turn of its mischief. @returns what was wrong, or null */
 export type Trouble = (ports: Ports, prng: Prng) => Promise<string | typeof REFUSED | null>;
 
+/** Connections of one turn. */
+const CHURN = 20;
 const SLOW_KEY = "soak-slow";
 const SLOW_BYTES = 900;
 const SLOW_VALUE = "s".repeat(SLOW_BYTES);
@@ -19,15 +21,9 @@ const PATIENCE_MS = 120_000;
 
 export const TROUBLES: Readonly<Record<string, Trouble>> = {
   /** Connects, asks a little, and hangs up: with FIN, without, or in the middle of an answer. */
-  churn: async ({ http, memcached }, prng) => {
-    const socket = await open(prng.below(2) === 0 ? http : memcached);
-    const isHttp = socket.remotePort === http;
-    socket.write((isHttp ? getHttp("soak-churn") : "get soak-churn\r\n").repeat(1 + prng.below(5)));
-    if (prng.below(3) > 0) await rest(prng.below(20));
-    if (prng.below(2) === 0) socket.end();
-    else socket.destroy();
-    await rest(20);
-    socket.destroy();
+  churn: async (ports, prng) => {
+    for (let i = 0; i < CHURN; i++)
+      await comeAndGo(prng.below(2) === 0 ? ports.http : ports.memcached, ports, prng);
     return null;
   },
 
@@ -114,9 +110,9 @@ export const TROUBLES: Readonly<Record<string, Trouble>> = {
     socket.write(bytes);
     await until(() => text.includes("\r\n") || socket.destroyed);
     socket.destroy();
-    return expected.test(text)
-      ? null
-      : `${bytes.slice(0, 40)}… was answered ${JSON.stringify(text.slice(0, 80))}`;
+    if (expected.test(text)) return null;
+    if (/^(SERVER_ERROR|HTTP\/1\.1 503) /.test(text)) return REFUSED;
+    return `${bytes.slice(0, 40)}… was answered ${JSON.stringify(text.slice(0, 80))}`;
   },
 };
 
@@ -125,6 +121,16 @@ export async function prepareTrouble({ memcached }: Ports): Promise<void> {
   const socket = await open(memcached);
   socket.write(`set ${SLOW_KEY} 0 0 ${SLOW_BYTES}\r\n${SLOW_VALUE}\r\n`);
   await new Promise((resolve) => socket.once("data", resolve));
+  socket.destroy();
+}
+
+async function comeAndGo(port: number, { http }: Ports, prng: Prng): Promise<void> {
+  const socket = await open(port);
+  socket.write((port === http ? getHttp("soak-churn") : "get soak-churn\r\n").repeat(1 + prng.below(5)));
+  if (prng.below(3) > 0) await rest(prng.below(20));
+  if (prng.below(2) === 0) socket.end();
+  else socket.destroy();
+  await rest(20);
   socket.destroy();
 }
 
