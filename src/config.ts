@@ -41,6 +41,8 @@ export const CONFIG_SCHEMA = z.strictObject({
     maxConnections: whole(1, 1_000_000),
     /** In-flight requests get this long after SIGTERM. */
     shutdownDeadlineMs: whole(0, MAX_TIMEOUT_MS),
+    /** Threads that serve, over one hot tier; more than 1 needs Node 22.12. */
+    workers: whole(1, 64),
   }),
   offload: z.strictObject({
     mode: oneOf(["on", "off"]),

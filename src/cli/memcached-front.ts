@@ -17,7 +17,7 @@ import { Meter } from "../hooks/meter.ts";
 import { SegmentHook } from "../hooks/segment.ts";
 import { type HitFacts, StreamHook } from "../hooks/stream-hook.ts";
 import { loadStreamPair, StreamPrograms } from "../hooks/stream-programs.ts";
-import type { Latency, Transport } from "../memcached/engine.ts";
+import type { Latency, Peers, Transport } from "../memcached/engine.ts";
 import { MemcachedServer, PublicUdpRefused } from "../memcached/server.ts";
 import { type Family, histogramSamples, type Labels, sample } from "../metrics/family.ts";
 import type { HotCounters } from "../metrics/hot-counters.ts";
@@ -62,6 +62,9 @@ export type FrontParts = {
   readonly nowNs: () => number;
   readonly splitTimeoutMs: number;
   readonly logger: Logger;
+  /** Other workers serve the same port, so many in all. */
+  readonly peers?: Peers;
+  readonly threads: number;
 };
 
 export class MemcachedFront {
@@ -106,7 +109,7 @@ export class MemcachedFront {
 
   /** @throws Refusal when the address cannot be bound, or is public */
   async listen(): Promise<void> {
-    const { cache, machine, counters, logger } = this.#parts;
+    const { cache, machine, counters, logger, peers, threads } = this.#parts;
     const { allowPublicUdp, maxConnections, idleTimeoutMs } = this.#config;
     const bmcStats = counters && (() => this.#bmcRows(counters));
     try {
@@ -116,6 +119,8 @@ export class MemcachedFront {
         allowPublicUdp,
         maxConnections,
         idleTimeoutMs,
+        threads,
+        ...(peers && { peers, reusePort: true }),
         ...(bmcStats && { bmcStats }),
         onCommand: (bytes, transport) => this.#chargeCommand(bytes, transport),
         onCrossed: (why) => this.#noteCrossing(why),
@@ -319,7 +324,7 @@ function tcpHook({ tcpHook: wanted, xdp, tc }: Config["memcached"]): "sk_skb" | 
 }
 
 /** @throws ConfigError */
-function parseListen(text: string): { host: string; port: number } {
+export function parseListen(text: string): { host: string; port: number } {
   const match = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   if (!match || port > 65_535) {

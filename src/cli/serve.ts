@@ -2,16 +2,17 @@
 import { type Logger, pino } from "pino";
 import { type Config, environmentLayer, fromText, type Layer, resolveConfig, setPath } from "../config.ts";
 import { withoutPassword } from "../tiers/cold/redis-address.ts";
-import type { ColdStore } from "../tiers/cold/store.ts";
 import { parseArguments } from "./arguments.ts";
+import { sharedCold } from "./cold-tier.ts";
 import { configPath, readJson } from "./config-files.ts";
-import { Refusal, UsageError } from "./exit.ts";
+import { UsageError } from "./exit.ts";
 import { hasLab, Service } from "./service.ts";
 
 /** A flag is another name for one setting. */
 const FLAGS = {
   host: { section: "server", key: "host", hint: "address to bind" },
   port: { section: "server", key: "port", hint: "0 takes a free one" },
+  workers: { section: "server", key: "workers", hint: "threads that serve, over one hot tier (Node 22.12)" },
   offload: { section: "offload", key: "mode", hint: "on, or off: the same server with no program attached" },
   engine: { section: "offload", key: "engine", hint: "jit or interpreter" },
   program: { section: "offload", key: "program", hint: "object file with the sk_skb pair to attach" },
@@ -86,17 +87,38 @@ export async function run(argv: string[]): Promise<number> {
   }
   const config = serveConfig(parsed.values as ServeFlags, process.env);
   const logger = pino({ level: config.log.level }, pino.destination({ fd: 2, sync: true }));
-  const cold = await sharedCold(config, logger);
-  const service = new Service(config, { logger, ...(cold && { cold }) });
-  const { url } = await service.listen();
-  process.stdout.write(banner(service, url));
+  const running =
+    config.server.workers > 1 ? await startWorkers(config, logger) : await startOne(config, logger);
+  process.stdout.write(banner(running));
 
   const signal = await new Promise<string>((resolve) => {
     for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, () => resolve(name));
   });
   logger.info({ signal }, "stopping: finishing what is in flight");
-  await service.close();
+  await running.stop();
   return 0;
+}
+
+type Running = {
+  readonly service: Service;
+  readonly url: string;
+  /** Where memcached listens, or null. */
+  readonly memcached: string | null;
+  readonly stop: () => Promise<void>;
+};
+
+async function startOne(config: Config, logger: Logger): Promise<Running> {
+  const cold = await sharedCold(config, logger);
+  const service = new Service(config, { logger, ...(cold && { cold }) });
+  const { url } = await service.listen();
+  const server = service.memcached?.server;
+  const memcached = server ? `${server.host}:${server.port}` : null;
+  return { service, url, memcached, stop: () => service.close() };
+}
+
+async function startWorkers(config: Config, logger: Logger): Promise<Running> {
+  const { superviseWorkers } = await import("./workers/supervise.ts");
+  return superviseWorkers(config, logger);
 }
 
 export type ServeFlags = Partial<Record<Flag | "config", string>> & {
@@ -125,7 +147,8 @@ export function serveConfig(flags: ServeFlags, env: Readonly<Record<string, stri
   return resolveConfig(layers);
 }
 
-function banner({ config, machine, hook, objectPath, memcached }: Service, url: string): string {
+function banner({ service, url, memcached: listens }: Running): string {
+  const { config, machine, hook, objectPath, memcached } = service;
   const lines = [`bmc serving ${url}`];
   if (machine === null || hook === null) lines.push("  offload   off: no program attached");
   else {
@@ -143,9 +166,8 @@ function banner({ config, machine, hook, objectPath, memcached }: Service, url: 
       `  hot tier  ${entries} entries ${size} ${memoryBytes} bytes, ${machine.policy}, admission ${config.hot.admission}`,
     );
   }
-  if (memcached?.server) {
-    const { host, port } = memcached.server;
-    lines.push(`  memcached ${host}:${port}, TCP and UDP`);
+  if (memcached !== null && listens !== null) {
+    lines.push(`  memcached ${listens}, TCP and UDP`);
     for (const [where, program] of [
       ["xdp ingress", memcached.xdp],
       ["tc egress", memcached.tc],
@@ -165,9 +187,14 @@ function banner({ config, machine, hook, objectPath, memcached }: Service, url: 
       ? `  cold tier lru-cache, ${config.cold.maxBytes} bytes, ${config.cold.maxEntries} entries at most`
       : `  cold tier Redis at ${withoutPassword(config.cold.url)}, coherence ${config.cold.coherence}`,
   );
+  if (config.server.workers > 1) {
+    lines.push(
+      `  workers   ${config.server.workers} threads over one hot tier, nothing served by the main one`,
+    );
+  }
   lines.push(`  costs     profile ${config.costs.profile}, scale ${config.costs.scale}`);
   lines.push(`  metrics   ${url}/metrics`);
-  lines.push(hasLab(config) ? `  lab       ${url}/lab/` : "  lab       off (--lab on)");
+  lines.push(labLine(config, url));
   if (config.lab.write) {
     lines.push(
       "  WARNING   --lab-write: whoever opens the lab on this machine may exchange the programs that serve",
@@ -176,18 +203,7 @@ function banner({ config, machine, hook, objectPath, memcached }: Service, url: 
   return `${lines.join("\n")}\n`;
 }
 
-/** @throws Refusal when a configured server cannot be reached at start */
-async function sharedCold({ cold }: Config, logger: Logger): Promise<ColdStore | null> {
-  if (cold.url === null) return null;
-  const { url, caFile, coherence, leaseMs, deadlineMs, maxPending, maxPendingBytes } = cold;
-  // The client and its protocol are loaded only where they are used.
-  const { RedisStore } = await import("../tiers/cold/redis.ts");
-  try {
-    const onError = (error: Error) => logger.warn({ reason: error.message }, "cold tier");
-    const bounds = { deadlineMs, maxPending, maxPendingBytes };
-    return await RedisStore.connect({ url, caFile, coherence, leaseMs, ...bounds, onError });
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message || cause.name : String(cause);
-    throw new Refusal(`cannot reach the cold tier at ${withoutPassword(url)}: ${why}`, { cause });
-  }
+function labLine(config: Config, url: string): string {
+  if (hasLab(config)) return `  lab       ${url}/lab/`;
+  return config.server.workers > 1 ? "  lab       off (with --workers)" : "  lab       off (--lab on)";
 }

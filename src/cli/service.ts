@@ -14,6 +14,8 @@ import { loadStreamPair, StreamPrograms } from "../hooks/stream-programs.ts";
 import { TcpStreamHook } from "../hooks/tcp-stream.ts";
 import { createApp } from "../http/app.ts";
 import { LabGuard } from "../http/lab/guard.ts";
+import type { Peers } from "../memcached/engine.ts";
+import type { Family } from "../metrics/family.ts";
 import { hookFamilies } from "../metrics/hook-families.ts";
 import { HotCounters } from "../metrics/hot-counters.ts";
 import { limitFamilies } from "../metrics/limit-families.ts";
@@ -26,6 +28,7 @@ import { MemoryStore } from "../tiers/cold/memory.ts";
 import type { ColdStore } from "../tiers/cold/store.ts";
 import { CROSSING_INDEX } from "../tiers/crossing.ts";
 import { Admission } from "../tiers/hot/admission.ts";
+import type { SharedCpu } from "../tiers/hot/machine.ts";
 import { HotMachine } from "../tiers/hot/machine.ts";
 import { Intake } from "../tiers/intake.ts";
 import { TieredCache } from "../tiers/tiered-cache.ts";
@@ -44,7 +47,21 @@ export type ServiceParts = {
   readonly logger: Logger;
   /** Default: lru-cache in memory, bounded as configured. */
   readonly cold?: ColdStore;
+  /** Where several workers serve: this one's part. */
+  readonly worker?: WorkerPart;
 };
+
+/** What a service is told that is one of several over the same hot tier and the same ports. */
+export type WorkerPart = {
+  readonly cpu: SharedCpu;
+  /** Programs already verified in this process. */
+  readonly proved: readonly string[];
+  /** Text for /metrics: of all workers. */
+  readonly metrics: () => Promise<string>;
+  readonly peers: Peers;
+};
+
+const NO_LAB = "the lab shows a service of one process: start it without --workers";
 
 export class Service {
   readonly config: Config;
@@ -58,13 +75,16 @@ export class Service {
   readonly sampler: RequestSampler;
   readonly app: FastifyInstance;
   readonly objectPath: string;
+  readonly families: readonly Family[];
+  readonly #worker: WorkerPart | null;
   #closing = false;
   #port = 0;
   #dropped = 0;
 
   /** @throws ConfigError, Refusal */
-  constructor(config: Config, { logger, cold }: ServiceParts) {
+  constructor(config: Config, { logger, cold, worker }: ServiceParts) {
     this.config = config;
+    this.#worker = worker ?? null;
     if (config.lab.write && !hasLab(config)) {
       throw new ConfigError(
         "config: lab.write needs the lab, which is off here; allowed with it: lab.mode on",
@@ -89,6 +109,8 @@ export class Service {
           engine: config.offload.engine,
           policy: config.hot.policy,
           fillRace: config.hot.fillRace,
+          // Threads have clocks of their own, which start at 0 with each.
+          ...(worker && { shared: worker.cpu, proved: worker.proved, clockNs: process.hrtime.bigint }),
         });
         programs = new StreamPrograms(machine, loadStreamPair(machine, object));
       } catch (error) {
@@ -131,8 +153,10 @@ export class Service {
             nowNs,
             splitTimeoutMs: config.offload.splitTimeoutMs,
             logger,
+            threads: config.server.workers,
+            ...(worker && { peers: worker.peers }),
           });
-    const registry = createRegistry([
+    this.families = [
       ...servingFamilies(this.stats, this.cache, injector, counters),
       ...limitFamilies(() => ({ shed: this.cache.intake?.shed ?? 0, droppedConnections: this.#dropped })),
       ...sharedColdFamilies(store),
@@ -142,7 +166,8 @@ export class Service {
         ...(this.memcached?.stream && { memcached: this.memcached.stream }),
       }),
       ...(this.memcached?.families() ?? []),
-    ]);
+    ];
+    const registry = createRegistry(worker ? [] : this.families);
     const unhooked = { why: CROSSING_INDEX["no-program"], hookRuns: 0, instructions: 0 };
     const hook = this.hook;
     this.app = createApp({
@@ -151,7 +176,8 @@ export class Service {
       sampler: this.sampler,
       nowNs,
       crossing: hook ? (response) => hook.takeNote(response) : () => unhooked,
-      metrics: registry,
+      metrics: worker ? { contentType: registry.contentType, metrics: worker.metrics } : registry,
+      ...(worker && { noLab: NO_LAB }),
       lab: hasLab(config)
         ? {
             backend: new ServiceLab(
@@ -194,7 +220,7 @@ export class Service {
         );
       };
       server.once("error", fail);
-      server.listen({ host, port }, () => {
+      server.listen({ host, port, ...(this.#worker && { reusePort: true }) }, () => {
         server.removeListener("error", fail);
         resolve();
       });
@@ -246,6 +272,7 @@ const LOOPBACK = /^(localhost|127(\.\d+){3}|::1)$/;
 
 /** The lab page changes the service: it is for this machine alone unless asked for by name. */
 export function hasLab({ lab, server }: Config): boolean {
+  if (server.workers > 1) return false;
   return lab.mode === "on" || (lab.mode === "auto" && LOOPBACK.test(server.host));
 }
 

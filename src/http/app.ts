@@ -41,6 +41,8 @@ export function createApp(options: AppOptions): FastifyInstance {
   app.setErrorHandler((error, _request, reply) => sendFault(reply, error, options.onError));
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split("?", 1)[0] ?? "";
+    const asksForLab = path === "/lab" || path.startsWith("/lab/") || path.startsWith("/api/lab/");
+    if (options.noLab !== undefined && asksForLab) return reply.code(501).send(problem(501, options.noLab));
     const methods = ROUTES.get(path);
     if (methods === undefined) return reply.code(404).send(problem(404, `no route ${path}`));
     return reply

@@ -35,5 +35,7 @@ export type AppOptions = {
   readonly timeoutCheckMs: number;
   /** Null: the service has no lab page. */
   readonly lab: LabOptions | null;
+  /** Why it has none, for who asks for it all the same. */
+  readonly noLab?: string;
   readonly onError: (error: Error) => void;
 };

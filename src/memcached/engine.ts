@@ -10,6 +10,15 @@ export const VERSION = "1.6.18-bmc";
 /** memcached's bound of an item with header, key and line end. */
 export const ITEM_MAX_BYTES = 1_048_576;
 
+/** Other workers of the same service: `stats` tells of all, and a delayed flush is everyone's. */
+export interface Peers {
+  /** Counters of all, this one's included, added up. */
+  counters(): Promise<Counters>;
+  resetCounters(): void;
+  flushLater(seconds: number): void;
+  cancelFlush(): void;
+}
+
 export type BmcStats = () => Iterable<readonly [name: string, value: string | number]>;
 
 export type Transport = "tcp" | "udp";
@@ -30,6 +39,9 @@ export type EngineOptions = {
   readonly itemMaxBytes?: number;
   /** Lines of `stats bmc`; without it the programs are off and the answer says so. */
   readonly bmcStats?: BmcStats;
+  readonly peers?: Peers;
+  /** Threads that serve, for `stats`. */
+  readonly threads?: number;
   /** Told of each command once its reply is written, with the reply's bytes: for charging costs. */
   readonly onCommand?: (replyBytes: number, transport: Transport) => void;
   /** Told of each command that the programs at a TCP connection's socket passed, and why. */
@@ -80,6 +92,8 @@ export class Engine {
   readonly maxBytes: number;
   readonly itemMaxBytes: number;
   readonly bmcStats: BmcStats | null;
+  readonly peers: Peers | null;
+  readonly threads: number;
   readonly onFault: (error: unknown) => void;
   readonly onCommand: EngineOptions["onCommand"] | null;
   readonly onCrossed: EngineOptions["onCrossed"] | null;
@@ -97,6 +111,8 @@ export class Engine {
     this.maxBytes = options.maxBytes ?? 64 * 1024 * 1024;
     this.itemMaxBytes = options.itemMaxBytes ?? ITEM_MAX_BYTES;
     this.bmcStats = options.bmcStats ?? null;
+    this.peers = options.peers ?? null;
+    this.threads = options.threads ?? 1;
     this.onCommand = options.onCommand ?? null;
     this.onCrossed = options.onCrossed ?? null;
     this.latency = options.latency ?? null;
@@ -114,6 +130,10 @@ export class Engine {
 
   /** Empties the cache in `seconds`; another flush_all before then takes this one's place. */
   flushLater(seconds: number): void {
+    if (this.peers !== null) {
+      this.peers.flushLater(seconds);
+      return;
+    }
     this.cancelFlush();
     this.#flushTimer = setTimeout(() => {
       this.#flushTimer = null;
@@ -124,11 +144,17 @@ export class Engine {
   }
 
   cancelFlush(): void {
+    this.peers?.cancelFlush();
     if (this.#flushTimer) clearTimeout(this.#flushTimer);
     this.#flushTimer = null;
   }
 
   resetCounters(): void {
+    if (this.peers !== null) this.peers.resetCounters();
+    else this.resetOwnCounters();
+  }
+
+  resetOwnCounters(): void {
     const { curr_connections } = this.counters;
     Object.assign(this.counters, newCounters(), { curr_connections });
   }

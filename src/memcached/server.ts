@@ -17,6 +17,8 @@ export type MemcachedOptions = EngineOptions & {
   /** memcached's -c. */
   readonly maxConnections?: number;
   readonly idleTimeoutMs?: number;
+  /** Do other workers bind the same port (SO_REUSEPORT)? */
+  readonly reusePort?: boolean;
 };
 
 /** The address asked for would open UDP to the network. */
@@ -61,12 +63,13 @@ export class MemcachedServer {
     const engine = new Engine(options);
     const maxConnections = options.maxConnections ?? 1024;
     const idleTimeoutMs = options.idleTimeoutMs ?? 0;
+    const reusePort = options.reusePort ?? false;
     for (let attempt = 1; ; attempt++) {
       const tcp = new TcpServer(engine, { maxConnections, idleTimeoutMs });
-      await tcp.listen(address, options.port);
+      await tcp.listen(address, options.port, reusePort);
       const bound = tcp.server.address();
       const port = typeof bound === "object" && bound ? bound.port : options.port;
-      const udp = new UdpServer(engine, family === 6 ? "udp6" : "udp4");
+      const udp = new UdpServer(engine, family === 6 ? "udp6" : "udp4", reusePort);
       try {
         await udp.bind(address, port);
       } catch (error) {
@@ -86,7 +89,8 @@ export class MemcachedServer {
   }
 
   async close(): Promise<void> {
-    this.engine.cancelFlush();
+    // What several workers share outlives any of them.
+    if (this.engine.peers === null) this.engine.cancelFlush();
     await Promise.all([this.tcp.close(), this.udp.close()]);
   }
 }

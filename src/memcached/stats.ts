@@ -4,7 +4,7 @@
  */
 
 import type { MaybePromise } from "../tiers/cold/store.ts";
-import { type Engine, VERSION } from "./engine.ts";
+import { type Counters, type Engine, VERSION } from "./engine.ts";
 import { END, ERROR, OK } from "./lines.ts";
 import { text } from "./reply.ts";
 import type { Session } from "./session.ts";
@@ -39,7 +39,11 @@ const SECTIONS: Readonly<Record<string, (session: Session) => MaybePromise<void>
 };
 
 export function stats(session: Session): MaybePromise<void> {
-  if (session.count < 2) return rows(session, general(session.engine));
+  if (session.count < 2) {
+    const { engine } = session;
+    if (engine.peers === null) return rows(session, general(engine, engine.counters));
+    return engine.peers.counters().then((sums) => rows(session, general(engine, sums)));
+  }
   const name = session.key(1);
   const section = Object.hasOwn(SECTIONS, name) ? SECTIONS[name] : undefined;
   if (section) section(session);
@@ -62,8 +66,7 @@ function detail(session: Session): MaybePromise<void> {
   reply.bytes(OK);
 }
 
-function* general(engine: Engine): Rows {
-  const { counters: c } = engine;
+function* general(engine: Engine, c: Counters): Rows {
   const cold = engine.cache.stats();
   const nowMs = engine.now();
   const usage = process.resourceUsage();
@@ -109,7 +112,7 @@ function* general(engine: Engine): Rows {
   yield ["udp_dropped", c.udp_dropped];
   yield ["limit_maxbytes", engine.maxBytes];
   yield ["accepting_conns", 1];
-  yield ["threads", 1];
+  yield ["threads", engine.threads];
   yield ["bytes", cold.bytes];
   yield ["curr_items", cold.items];
   yield ["total_items", c.total_items];
@@ -144,7 +147,7 @@ function* settings(engine: Engine): Rows {
   yield ["shutdown_command", "no"];
   yield ["growth_factor", "1.25"];
   yield ["chunk_size", 48];
-  yield ["num_threads", 1];
+  yield ["num_threads", engine.threads];
   yield ["detail_enabled", engine.detailEnabled ? "yes" : "no"];
   yield ["cas_enabled", "yes"];
   yield ["binding_protocol", "ascii"];

@@ -42,10 +42,10 @@ export class TcpServer {
     this.server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => this.accept(socket));
   }
 
-  listen(host: string, port: number): Promise<void> {
+  listen(host: string, port: number, reusePort = false): Promise<void> {
     return new Promise((resolve, reject) => {
       this.server.once("error", reject);
-      this.server.listen({ host, port }, () => {
+      this.server.listen({ host, port, ...(reusePort && { reusePort }) }, () => {
         this.server.off("error", reject);
         resolve();
       });

@@ -26,12 +26,12 @@ export class UdpServer {
   /** The programs on the wire side; null where none is attached. */
   hook: DatagramHook | null = null;
 
-  constructor(engine: Engine, family: "udp4" | "udp6") {
+  constructor(engine: Engine, family: "udp4" | "udp6", reusePort = false) {
     this.#engine = engine;
     // Replies go to numeric addresses only: answering at once spares each send a trip through nextTick.
     const lookup = (address: string, _family: unknown, done: LookupDone): void =>
       done(null, address, family === "udp4" ? 4 : 6);
-    this.#socket = createSocket({ type: family, lookup: lookup as never });
+    this.#socket = createSocket({ type: family, lookup: lookup as never, ...(reusePort && { reusePort }) });
     this.#socket.on("message", (datagram, from) => this.#receive(datagram, from));
     // A client that is gone (ICMP port unreachable) is no fault of ours.
     this.#socket.on("error", () => undefined);

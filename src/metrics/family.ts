@@ -6,14 +6,43 @@ import type { Registry } from "prom-client";
 import { bucketBoundNs, LOG_BUCKETS, type LogHistogram } from "./log-histogram.ts";
 
 export type Labels = Readonly<Record<string, string>>;
-export type Sample = { readonly value: number; readonly labels: Labels; readonly metricName?: string };
+/** How the samples of several workers become one (merge.ts): what all see alike is taken once. */
+export type Across = "sum" | "once" | "max" | "min";
+export type Sample = {
+  readonly value: number;
+  readonly labels: Labels;
+  readonly metricName?: string;
+  /** Where it differs from its family's. */
+  readonly across?: Across;
+};
 
 export type Family = {
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram";
   readonly read: () => readonly Sample[];
+  /** Default: sum. */
+  readonly across?: Across;
+  /** Of a ratio: its samples from those of other families, which add up where ratios do not. */
+  readonly derive?: (samplesOf: (family: string) => readonly Sample[]) => readonly Sample[];
 };
+
+/** A ratio of other families: `derive` reads them here, or from the sums over all workers. */
+export function derived(
+  family: Omit<Family, "read" | "derive"> & Required<Pick<Family, "derive">>,
+  from: readonly Family[],
+): Family {
+  const samplesOf = (name: string) => from.find((other) => other.name === name)?.read() ?? [];
+  return { ...family, read: () => family.derive(samplesOf) };
+}
+
+/** The value of the sample with these labels. */
+export function valueAt(samples: readonly Sample[], labels: Labels): number {
+  const found = samples.find((one) =>
+    Object.entries(labels).every(([name, value]) => one.labels[name] === value),
+  );
+  return found?.value ?? 0;
+}
 
 /** One value without labels, or one a label set. */
 export function sample(value: number, labels: Labels = {}): Sample {

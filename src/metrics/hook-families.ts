@@ -28,6 +28,7 @@ export function hookFamilies(hooks: Readonly<Record<string, HookNumbers>>): read
       name: "bmc_hook_attached",
       help: "1 while the program is attached and answering.",
       type: "gauge",
+      across: "min",
       read: () => each((hook) => (hook.attached ? 1 : 0)),
     },
     {

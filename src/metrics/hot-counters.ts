@@ -82,6 +82,7 @@ export class HotCounters {
         name: "bmc_program_events_total",
         help: "What the programs counted in their stats map, by event.",
         type: "counter",
+        across: "once",
         read: () => {
           const n = this.read();
           return STATS.map(({ name, index }) => sample(n[index]!, { event: name.toLowerCase() }));
@@ -91,12 +92,14 @@ export class HotCounters {
         name: "bmc_verdicts_total",
         help: "Verdicts of the sk_skb verdict programs, HTTP's and memcached's over TCP.",
         type: "counter",
+        across: "once",
         read: () => verdicts(this.read()),
       },
       {
         name: "bmc_hot_value_bytes",
         help: "Sizes of the values served by the HTTP verdict program; the sum is a lower bound (2^(i-1) a value).",
         type: "histogram",
+        across: "once",
         read: () => valueSizes(this.read()),
       },
       {
@@ -115,6 +118,7 @@ export class HotCounters {
         name: "bmc_program_faulted",
         help: "1 when a program failed at run time and was detached.",
         type: "gauge",
+        across: "max",
         read: () =>
           this.#byProgram(({ fault }) => (fault === null ? 0 : 1)).map(
             ({ labels: { program = "" }, value }) => sample(Math.min(value, 1), { program }),

@@ -3,7 +3,7 @@ import type { Injector } from "../costs/injector.ts";
 import { CROSSINGS } from "../tiers/crossing.ts";
 import { REJECTIONS } from "../tiers/hot/hot-tier.ts";
 import type { TieredCache } from "../tiers/tiered-cache.ts";
-import { type Family, histogramSamples, type Sample, sample } from "./family.ts";
+import { derived, type Family, histogramSamples, type Sample, sample, valueAt } from "./family.ts";
 import type { HotCounters } from "./hot-counters.ts";
 import type { ServingStats } from "./serving-stats.ts";
 
@@ -22,32 +22,59 @@ export function servingFamilies(
   const ratio = (hits: number, all: number) => (all === 0 ? 0 : hits / all);
   const byTier = (read: (tier: "hot" | "cold") => number): Sample[] =>
     TIERS.map((tier) => sample(read(tier), { tier }));
-  return [
+  const lookupsFamily: Family = {
+    name: "bmc_lookups_total",
+    help: "Look-ups of a key, by tier and result. A miss in the hot tier is looked up in the cold one.",
+    type: "counter",
+    read: () => {
+      const counts = lookups();
+      // Programs count in maps that all workers read, the cold tier's look-ups are each worker's own.
+      return TIERS.flatMap((tier) =>
+        (["hit", "miss"] as const).map((result) => ({
+          ...sample(counts[tier][result], { tier, result }),
+          across: tier === "hot" ? ("once" as const) : ("sum" as const),
+        })),
+      );
+    },
+  };
+  const injected: readonly Family[] = [
     {
-      name: "bmc_lookups_total",
-      help: "Look-ups of a key, by tier and result. A miss in the hot tier is looked up in the cold one.",
+      name: "bmc_injected_due_seconds_total",
+      help: "Delay the cost model asked for, less what is still owed, by tier.",
       type: "counter",
-      read: () => {
-        const counts = lookups();
-        return TIERS.flatMap((tier) =>
-          (["hit", "miss"] as const).map((result) => sample(counts[tier][result], { tier, result })),
-        );
-      },
+      read: () =>
+        byTier((tier) => {
+          const { askedNs, owedNs } = injector.report()[tier];
+          return (askedNs - Math.max(0, owedNs)) / 1e9;
+        }),
     },
     {
-      name: "bmc_hit_ratio",
-      help: "Share of look-ups answered since the start: by each tier of its own look-ups, and by both of all reads (overall).",
-      type: "gauge",
-      read: () => {
-        const { hot: h, cold: c } = lookups();
-        const reads = h.hit + c.hit + c.miss;
-        return [
-          sample(ratio(h.hit, h.hit + h.miss), { tier: "hot" }),
-          sample(ratio(c.hit, c.hit + c.miss), { tier: "cold" }),
-          sample(ratio(h.hit + c.hit, reads), { tier: "overall" }),
-        ];
-      },
+      name: "bmc_injected_achieved_seconds_total",
+      help: "Delay really spent for the cost model, by tier.",
+      type: "counter",
+      read: () => byTier((tier) => injector.report()[tier].achievedNs / 1e9),
     },
+  ];
+  return [
+    lookupsFamily,
+    derived(
+      {
+        name: "bmc_hit_ratio",
+        help: "Share of look-ups answered since the start: by each tier of its own look-ups, and by both of all reads (overall).",
+        type: "gauge",
+        derive: (samplesOf) => {
+          const n = (tier: string, result: string) =>
+            valueAt(samplesOf("bmc_lookups_total"), { tier, result });
+          const [hotHits, coldHits, coldMisses] = [n("hot", "hit"), n("cold", "hit"), n("cold", "miss")];
+          return [
+            sample(ratio(hotHits, hotHits + n("hot", "miss")), { tier: "hot" }),
+            sample(ratio(coldHits, coldHits + coldMisses), { tier: "cold" }),
+            sample(ratio(hotHits + coldHits, hotHits + coldHits + coldMisses), { tier: "overall" }),
+          ];
+        },
+      },
+      [lookupsFamily],
+    ),
     {
       name: "bmc_request_observed_seconds",
       help: "Clock-measured time of a read, from when its tier first saw it (hot: its bytes at the hook, cold: its head at the HTTP server) until its answer was handed to the kernel. Hot: above 1,000 chunks a second, one in 8 is timed.",
@@ -87,18 +114,21 @@ export function servingFamilies(
       name: "bmc_cold_items",
       help: "Items in the cold tier; expired ones count until they are touched.",
       type: "gauge",
+      across: "once",
       read: () => [sample(cache.stats().items)],
     },
     {
       name: "bmc_cold_bytes",
       help: "Bytes the cold tier accounts for: keys, values and 56 bytes an item.",
       type: "gauge",
+      across: "once",
       read: () => [sample(cache.stats().bytes)],
     },
     {
       name: "bmc_cold_removals_total",
       help: "Items the cold tier removed on its own, by why.",
       type: "counter",
+      across: "once",
       read: () => {
         const { evictions, expirations } = cache.stats();
         return [sample(evictions, { reason: "evicted" }), sample(expirations, { reason: "expired" })];
@@ -138,18 +168,21 @@ export function servingFamilies(
       name: "bmc_hot_capacity_entries",
       help: "Slots of the hot tier.",
       type: "gauge",
+      across: "once",
       read: () => [sample(cache.hot?.entries ?? 0)],
     },
     {
       name: "bmc_hot_capacity_bytes",
       help: "Memory the hot tier's map takes: slots times entry size.",
       type: "gauge",
+      across: "once",
       read: () => [sample(cache.hot?.memoryBytes ?? 0)],
     },
     {
       name: "bmc_hot_entries",
       help: "Live entries in the hot tier.",
       type: "gauge",
+      across: "once",
       read: () => [sample(hot?.entries() ?? 0)],
     },
     {
@@ -158,18 +191,21 @@ export function servingFamilies(
       type: "counter",
       read: () => byTier((tier) => injector.report()[tier].askedNs / 1e9),
     },
-    {
-      name: "bmc_injected_achieved_seconds_total",
-      help: "Delay really spent for the cost model, by tier.",
-      type: "counter",
-      read: () => byTier((tier) => injector.report()[tier].achievedNs / 1e9),
-    },
-    {
-      name: "bmc_injector_accuracy_ratio",
-      help: "Delay achieved / delay due, by tier; 1 while nothing was due.",
-      type: "gauge",
-      read: () => byTier((tier) => injector.report()[tier].ratio),
-    },
+    ...injected,
+    derived(
+      {
+        name: "bmc_injector_accuracy_ratio",
+        help: "Delay achieved / delay due, by tier; 1 while nothing was due.",
+        type: "gauge",
+        derive: (samplesOf) =>
+          byTier((tier) => {
+            const due = valueAt(samplesOf("bmc_injected_due_seconds_total"), { tier });
+            const achieved = valueAt(samplesOf("bmc_injected_achieved_seconds_total"), { tier });
+            return due > 0 ? achieved / due : 1;
+          }),
+      },
+      injected,
+    ),
     {
       name: "bmc_injector_stolen_seconds_total",
       help: "Time the operating system took away in the middle of an injected delay; counted as neither.",
@@ -180,6 +216,7 @@ export function servingFamilies(
       name: "bmc_costs_scale_ratio",
       help: "Scale of the injected delay: 0 is off, 1 as modelled.",
       type: "gauge",
+      across: "once",
       read: () => [sample(injector.scale)],
     },
   ];

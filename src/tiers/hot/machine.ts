@@ -29,13 +29,16 @@ const SHARED_MAPS: readonly string[] = [
   "mc_control",
 ];
 /** Written by each worker's userspace whenever it likes, so each has its own. */
-const WORKERS_OWN: readonly string[] = ["http_date"];
+const WORKERS_OWN: readonly string[] = ["http_date", "mc_stream"];
 
 /** One slot of a program array, as a user names it: MAP[INDEX]=PROGRAM. */
 export type TailCall = { readonly map: string; readonly index: number; readonly program: string };
 /** Verdicts reached elsewhere, over programs whose maps `bindShared` has bound already. */
 export type Verdicts = ReadonlyMap<Program, Verdict>;
 type Slot = { readonly def: MapDef; readonly index: number; readonly program: string };
+
+/** One of several workers over one memory, and how many there are. */
+export type SharedCpu = SharedMachine & { readonly cpus: number };
 
 export type HotMachineOptions = {
   readonly entries: number;
@@ -45,8 +48,7 @@ export type HotMachineOptions = {
   readonly fillRace?: FillRace;
   /** Monotonic nanoseconds: bpf_ktime_get_ns and the entries' expiry. Of several workers, the same in all. */
   readonly clockNs?: () => bigint;
-  /** One of several workers over one memory, and how many there are. */
-  readonly shared?: SharedMachine & { readonly cpus: number };
+  readonly shared?: SharedCpu;
   /** Told to the memcached programs before any runs. */
   readonly memcachedPort?: number;
   /** Programs that another machine of this process has verified, as its `proved` lists them. */
@@ -198,7 +200,9 @@ export class HotMachine {
 
   #bind(def: MapDef): MapDef {
     if (SHARED_MAPS.includes(def.name) && !this.#shared.has(def.name)) this.#share(def);
-    return bindShared(def, this.sharedMaps);
+    const bound = bindShared(def, this.sharedMaps);
+    if (WORKERS_OWN.includes(bound.name)) this.kernel.createMap(bound, true);
+    return bound;
   }
 
   #share(def: MapDef): MapDef {
