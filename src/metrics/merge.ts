@@ -12,6 +12,13 @@ export function samplesOf(families: readonly Family[]): WorkerSamples {
   return Object.fromEntries(families.map(({ name, read }) => [name, read()]));
 }
 
+/** A family as it can be posted: what it is, without how it is read. */
+export type FamilyFacts = Pick<Family, "name" | "help" | "type" | "across">;
+
+export function factsOf(families: readonly Family[]): FamilyFacts[] {
+  return families.map(({ name, help, type, across }) => ({ name, help, type, ...(across && { across }) }));
+}
+
 const JOIN: Readonly<Record<Across, (a: number, b: number) => number>> = {
   sum: (a, b) => a + b,
   once: (a) => a,

@@ -68,6 +68,8 @@ const NODE_ROWS: readonly Row[] = [
   node("bmc_coherence_lapses_total", "counter", "Times this node's lease ran out.", (n) => n.lapses),
 ];
 
+const FLAGS: readonly string[] = ["bmc_cold_tracking", "bmc_coherence_joined"];
+
 export function sharedColdFamilies(store: ColdStore): readonly Family[] {
   const first = store.sharedStats?.();
   if (first === undefined) return [];
@@ -77,6 +79,8 @@ export function sharedColdFamilies(store: ColdStore): readonly Family[] {
       name,
       help,
       type,
+      // Of several workers each is a node: the flag says whether all are well.
+      ...(FLAGS.includes(name) && { across: "min" as const }),
       read: () => [sample(value(read()))],
     })),
     {

@@ -5,11 +5,12 @@
 import { existsSync } from "node:fs";
 import { MessageChannel, Worker } from "node:worker_threads";
 import type { Logger } from "pino";
+import type { Registry } from "prom-client";
 import type { Config } from "../../config.ts";
 import { ConfigError } from "../../config.ts";
 import { type Counters, newCounters } from "../../memcached/engine.ts";
 import { type Family, sample } from "../../metrics/family.ts";
-import { countsOf, mergeSamples, type WorkerSamples } from "../../metrics/merge.ts";
+import { countsOf, type FamilyFacts, mergeSamples, type WorkerSamples } from "../../metrics/merge.ts";
 import { createRegistry } from "../../metrics/registry.ts";
 import { StoreOwner, sharedStats } from "../../tiers/cold/shared-store.ts";
 import type { SharedCpu } from "../../tiers/hot/machine.ts";
@@ -69,14 +70,16 @@ type Crew = {
 export class Supervisor {
   restarts = 0;
   readonly #options: SupervisorOptions;
-  readonly #families: readonly Family[];
+  /** The main thread's own, and what only workers have: their ways to a shared cold tier. */
+  #families: readonly Family[];
   readonly #crew = new Map<number, Crew>();
   readonly #stats = sharedStats();
   readonly #owner: StoreOwner | null;
   /** What workers that have gone had counted. */
   #departed: WorkerSamples = {};
   #merged: WorkerSamples = {};
-  readonly #registry;
+  /** Once the workers have told what they count. */
+  #registry: Registry | null = null;
   #config: Config;
   #proved: readonly string[] = [];
   #stopping = false;
@@ -89,8 +92,6 @@ export class Supervisor {
     const { service, config } = options;
     this.#owner = config.cold.url === null ? new StoreOwner(service.cache.cold, this.#stats) : null;
     this.#families = service.families;
-    const told = this.#families.map((family) => ({ ...family, read: () => this.#merged[family.name] ?? [] }));
-    this.#registry = createRegistry([...told, ...this.#ownFamilies()]);
   }
 
   /** @throws Refusal when an address cannot be bound or a worker does not start */
@@ -117,6 +118,7 @@ export class Supervisor {
       await this.stop();
       throw new Refusal(error instanceof Error ? error.message : String(error), { cause: error });
     }
+    await this.#learnFamilies();
     return { url: `http://${host.includes(":") ? `[${host}]` : host}:${port}`, memcached: listen };
   }
 
@@ -216,6 +218,21 @@ export class Supervisor {
     }, this.#respawnMs);
   }
 
+  async #learnFamilies(): Promise<void> {
+    const known = new Set(this.#families.map(({ name }) => name));
+    const [facts = []] = await this.#all<FamilyFacts[]>("facts");
+    const read = () => [];
+    this.#families = [
+      ...this.#families,
+      ...facts.filter(({ name }) => !known.has(name)).map((fact) => ({ ...fact, read })),
+    ];
+    const told = this.#families.map((family) => ({
+      ...family,
+      read: () => this.#merged[family.name] ?? [],
+    }));
+    this.#registry = createRegistry([...told, ...this.#ownFamilies()]);
+  }
+
   async #all<T>(ask: string): Promise<T[]> {
     const answers = [...this.#crew.values()].map(({ calls }) =>
       within(SCRAPE_DEADLINE_MS, calls.ask<T>(ask)).catch(() => null),
@@ -232,7 +249,7 @@ export class Supervisor {
     );
     const parts = [...this.#crew.values()].map(({ samples }) => samples);
     this.#merged = mergeSamples(this.#families, [...parts, this.#departed]);
-    return this.#registry.metrics();
+    return (await this.#registry?.metrics()) ?? "";
   }
 
   async #counters(): Promise<Counters> {

@@ -6,7 +6,7 @@ import { type MessagePort, threadId, workerData } from "node:worker_threads";
 import { pino } from "pino";
 import type { Config } from "../../config.ts";
 import type { Counters } from "../../memcached/engine.ts";
-import { samplesOf } from "../../metrics/merge.ts";
+import { type FamilyFacts, factsOf, samplesOf } from "../../metrics/merge.ts";
 import { PortStore } from "../../tiers/cold/shared-store.ts";
 import type { SharedCpu } from "../../tiers/hot/machine.ts";
 import { sharedCold } from "../cold-tier.ts";
@@ -27,6 +27,7 @@ export type WorkerData = {
 /** What the supervisor may ask of a worker. */
 export type WorkerAnswers = {
   start(): Promise<void>;
+  facts(): FamilyFacts[];
   samples(): ReturnType<typeof samplesOf>;
   counters(): Counters | null;
   resetCounters(): void;
@@ -65,6 +66,7 @@ const calls = new Calls(data.calls, {
     await service.listen();
     logger.debug({ threadId }, "worker serves");
   },
+  facts: () => factsOf(service?.families ?? []),
   samples: () => samplesOf(service?.families ?? []),
   counters: () => service?.memcached?.server?.engine.counters ?? null,
   resetCounters: () => service?.memcached?.server?.engine.resetOwnCounters(),
