@@ -117,6 +117,8 @@ export class LabPrograms {
   detach(name: AttachPlace): void {
     const place = this.#place(name);
     place.remove();
+    // Userspace fills on; what the program left in the hot map must neither be served later nor hinder it.
+    this.#parts.machine?.hot.clear();
     this.#parts.logger.warn({ place: name }, "program detached from the lab");
   }
 

@@ -87,7 +87,9 @@ function tiers(policy: HotPolicy, fillRace: FillRace = "safe") {
       next: { value: Buffer.from(value), flags: 0, expiresAtMs: 0 },
       result: true,
     }));
-  return { store, cache, hot, served, put };
+  const overwriteWriters = (key: Key, writers: number): void =>
+    machine.kernel.rt.memory.view.setUint32(hot.slotOf(fnv1a(key)) + HOT_ENTRY.writers, writers, true);
+  return { store, cache, hot, served, put, overwriteWriters };
 }
 
 async function oldReadMeetsNewWrite(policy: HotPolicy, fillRace: FillRace) {
@@ -181,6 +183,28 @@ describe.each(HOT_POLICIES)("coherence of the two tiers over a slow cold tier, p
     await store.step(0);
     await read;
     expect(served("k")).toBeNull();
+  });
+
+  test("clear counts the writes under way anew, whatever a program made of their number", async () => {
+    const { store, cache, served, put, hot, overwriteWriters } = tiers(policy);
+    const first = put("k", "old");
+    await store.step();
+    await first;
+    const write = put("k", "new");
+    overwriteWriters("k", 7);
+    hot.clear();
+    const early = cache.get("k");
+    await store.step(1);
+    await early;
+    expect(served("k")).toBeNull(); // the write is still waited for
+    overwriteWriters("k", 0xffff_ffff);
+    hot.clear();
+    await store.step();
+    await write;
+    const read = cache.get("k");
+    await store.step();
+    await read;
+    expect(served("k")).toBe("new");
   });
 });
 

@@ -41,6 +41,8 @@ export class HotTier {
   readonly #checksGeneration: boolean;
   /** null: no other worker. */
   readonly #shared: SharedEntries | null;
+  /** Of each slot, where there is no other worker: the truth that `writers` tells programs, and they may overwrite. */
+  readonly #underWay: Uint32Array;
   fills = 0;
   invalidations = 0;
   /** Fills that replaced another live key. */
@@ -72,6 +74,7 @@ export class HotTier {
     this.#memory = memory;
     this.#clockNs = clockNs;
     this.#checksGeneration = fillRace === "safe";
+    this.#underWay = new Uint32Array(shared ? 0 : placement.slots);
   }
 
   /** Address of the words that guard a hash's keys. */
@@ -140,11 +143,15 @@ export class HotTier {
     return key.length > HOT_KEY_MAX ? "key-too-long" : null;
   }
 
-  /** Nothing cached is served any more, and fills under way are dropped. */
+  /**
+   * Nothing cached is served any more, and fills under way are dropped. A program of someone's own may have
+   * overwritten `writers`, which would keep the slot empty for good: it becomes the writes under way again.
+   */
   clear(): void {
     for (let index = 0; index < this.#placement.slots; index++) {
       const slot = this.#placement.slotAt(index);
       this.#shared?.lock(slot);
+      this.#countWriters(slot, 0);
       this.#nextGeneration(slot);
       this.#placement.dropSlot(slot);
       this.#shared?.unlock(slot);
@@ -185,11 +192,14 @@ export class HotTier {
   }
 
   #countWriters(slot: number, change: number): void {
-    const { view } = this.#memory;
-    const at = slot + HOT_ENTRY.writers;
-    const total =
-      this.#shared?.count(this.#placement.slotIndex(slot), change) ?? view.getUint32(at, true) + change;
-    view.setUint32(at, total, true);
+    const index = this.#placement.slotIndex(slot);
+    let total: number;
+    if (this.#shared !== null) total = this.#shared.count(index, change);
+    else {
+      total = this.#underWay[index]! + change;
+      this.#underWay[index] = total;
+    }
+    this.#memory.view.setUint32(slot + HOT_ENTRY.writers, total, true);
   }
 
   #nextGeneration(slot: number): void {

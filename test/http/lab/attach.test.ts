@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type ServeFlags, serveConfig } from "../../../src/cli/serve.ts";
 import { Service } from "../../../src/cli/service.ts";
 import type { ServingProgram, Snapshot } from "../../../src/http/lab/backend.ts";
+import { fnv1a } from "../../../src/tiers/hot/layout.ts";
 
 const SHIPPED = readFileSync(new URL("../../../src/programs/http_kv.bpf.o", import.meta.url));
 /** Everything crosses into userspace. */
@@ -40,6 +41,20 @@ r6 = *(u16 *)(r2 + 36)
 r0 = 3
 exit
 pass: r0 = 2
+exit
+`;
+/** Passes everything, and lets a slot of the hot map look as if writes without end were under way. */
+const SPOIL = (slot: number) => `
+.type "sk_skb/stream_verdict"
+.map hot_map array key=4 value=1320 entries=65536
+*(u32 *)(r10 - 4) = ${slot}
+r2 = r10
+r2 += -4
+r1 = map[hot_map]
+call bpf_map_lookup_elem
+if r0 == 0 goto out
+*(u32 *)(r0 + 12) = 77
+out: r0 = 1
 exit
 `;
 /** Accepted, but only after a million instructions less a few were walked. */
@@ -253,6 +268,23 @@ describe("attaching from the lab", () => {
     const both = await Promise.all([lab.attach(PASS_ALL), lab.attach(PASS_ALL)]);
     expect(both.sort()).toEqual(["204", expect.stringMatching(/^409 another program is being verified/)]);
   });
+
+  it.each(["restore", "detach"])(
+    "leaves no slot spoiled by a program that wrote into the hot map: %s",
+    async (how) => {
+      await fetch(`${lab.url}/kv/k`, { method: "PUT", body: "v" });
+      const { hot } = lab.service.machine!;
+      expect(await lab.attach(SPOIL(fnv1a("k") % hot.entries))).toBe("204");
+      const fills = async (): Promise<number> => {
+        const before = hot.fills;
+        for (let i = 0; i < 3; i++) await lab.tier();
+        return hot.fills - before;
+      };
+      expect(await fills()).toBe(0);
+      expect(await lab.place(how, "sk_skb")).toBe("204");
+      expect(await fills()).toBeGreaterThan(0);
+    },
+  );
 
   it("detaches a program that fails at run time, and can put the shipped one back", async () => {
     await fetch(`${lab.url}/kv/k`, { method: "PUT", body: "v" });
