@@ -6,9 +6,8 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { pathToFileURL } from "node:url";
 import { drive, fill, type Load } from "../memcached/generator.ts";
-import { freePort } from "../memcached/suite.ts";
 import type { Workload } from "../memcached/workload.ts";
-import { canPin, pinSelf, SERVER_CORE, Service } from "../server.ts";
+import { canPin, freePort, pinSelf, SERVER_CORE, Service } from "../server.ts";
 
 const VALUE_BYTES = 100;
 const ONE: Workload = {

@@ -39,6 +39,8 @@ export type Outcome = {
     readonly p999: number;
     readonly max: number;
   };
+  /** All latencies in µs, in HdrHistogram's own percentile format (.hgrm). */
+  readonly distribution: string;
 };
 
 const DROP_AFTER_MS = 500;
@@ -147,6 +149,7 @@ export async function drive(load: Load): Promise<Outcome> {
     errors: answered.errors,
     drops,
     latencyUs: quantiles(histogram),
+    distribution: histogram.outputPercentileDistribution(),
   };
 }
 

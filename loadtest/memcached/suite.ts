@@ -2,13 +2,14 @@
  * `npm run loadtest -- memcached`: the same load with offload on and off, over UDP and TCP, at scale 0
  * (what Node gains) and with modelled costs, closed loop and open loop. One report as the HTTP load test's.
  */
-import { execFile, spawnSync } from "node:child_process";
-import { createServer } from "node:net";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { quantileBetween } from "../prometheus-text.ts";
 import { type Section, type Table, writeReport } from "../report.ts";
-import { pinSelf, Service } from "../server.ts";
+import { freePort, pinSelf, Service } from "../server.ts";
 import { drive, fill, type Load, type Outcome } from "./generator.ts";
+import { memcslapSection } from "./memcslap.ts";
 import type { Workload } from "./workload.ts";
 
 type Scenario = {
@@ -116,15 +117,18 @@ export async function runMemcached(
   pinSelf();
   const sections: Section[] = [];
   const data: unknown[] = [];
+  const histograms: { readonly name: string; readonly text: string }[] = [];
   for (const scenario of all.filter(({ name }) => only.includes(name))) {
     process.stderr.write(`${scenario.name}: ${scenario.question}\n`);
     const measured: Measured[] = [];
     for (const offload of ["on", "off"] as const) measured.push(await measure(scenario, offload, seconds));
     sections.push(sectionOf(scenario, measured));
-    data.push({ scenario, measured });
+    histograms.push(
+      ...measured.map((m) => ({ name: `${scenario.name}-offload-${m.offload}`, text: m.distribution })),
+    );
+    data.push({ scenario, measured: measured.map(({ distribution: _, ...figures }) => figures) });
   }
-  const slap = values.quick ? null : await memcslap();
-  if (slap !== null) sections.push(slap);
+  if (!values.quick) sections.push(await memcslapSection());
   const paths = writeReport(values.out, "memcached", {
     title: "memcached load test",
     facts: [
@@ -135,7 +139,12 @@ export async function runMemcached(
     sections,
     data,
   });
-  process.stderr.write(`report: ${paths.join(", ")}\n`);
+  const hgrm = histograms.map(({ name, text }) => {
+    const path = join(values.out, `memcached-${name}.hgrm`);
+    writeFileSync(path, text);
+    return path;
+  });
+  process.stderr.write(`report: ${paths.join(", ")}\nHdrHistogram distributions: ${hgrm.join(", ")}\n`);
 }
 
 async function measure(
@@ -236,56 +245,4 @@ function sectionOf(scenario: Scenario, measured: readonly Measured[]): Section {
 
 function scale({ scale: factor }: Scenario): string {
   return factor === 0 ? "none (scale 0)" : "as modelled (scale 1)";
-}
-
-/** Debian's own generator, where it is installed: one fixed job, timed by itself, offload on and off. */
-async function memcslap(): Promise<Section | null> {
-  if (spawnSync("memcslap", ["--version"]).status !== 0) return null;
-  const rows: [string, string][] = [];
-  for (const offload of ["on", "off"] as const) {
-    const port = await freePort();
-    const service = await Service.start([
-      "--memcached",
-      `127.0.0.1:${port}`,
-      "--offload",
-      offload,
-      "--costs-scale",
-      "0",
-    ]);
-    try {
-      const job = [
-        `--servers=127.0.0.1:${port}`,
-        "--concurrency=8",
-        "--execute-number=2000",
-        "--test=get",
-        "--initial-load=1000",
-      ];
-      const run = await output("memcslap", job);
-      rows.push([
-        `offload ${offload}`,
-        /Took ([\d.]+) seconds/i.exec(run)?.[1] ?? `no result: ${run.trim().slice(0, 80)}`,
-      ]);
-    } finally {
-      await service.stop();
-    }
-  }
-  const table = { caption: "8 clients × 2,000 gets over TCP", columns: ["", "seconds"], rows };
-  return { title: "memcslap", text: "Debian's generator.", tables: [table], plots: [] };
-}
-
-function output(command: string, args: readonly string[]): Promise<string> {
-  return new Promise((resolve) => {
-    execFile(command, args, { timeout: 30_000 }, (_error, stdout, stderr) => resolve(`${stdout}${stderr}`));
-  });
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { drive, fill } from "../../loadtest/memcached/generator.ts";
+import { hasMemcslap, slap } from "../../loadtest/memcached/memcslap.ts";
 import { ReplyScanner } from "../../loadtest/memcached/replies.ts";
 import { requester, textOf, type Workload } from "../../loadtest/memcached/workload.ts";
 import { ourPeer, type Peer } from "../memcached/peers.ts";
@@ -32,6 +33,9 @@ describe("memcached load generator", () => {
     // A tenth are sets; a get has one value.
     expect(outcome.values / outcome.answered).toBeGreaterThan(0.8);
     expect(outcome.latencyUs.p99).toBeGreaterThanOrEqual(outcome.latencyUs.p50);
+    // HdrHistogram's own format, as its plotter reads it: every answer is in it.
+    expect(outcome.distribution).toMatch(/^ *Value +Percentile +TotalCount +1\/\(1-Percentile\)/);
+    expect(outcome.distribution).toMatch(/#\[Buckets = +\d+, SubBuckets/);
   });
 
   test("open loop: the rate asked for is the rate achieved, and told beside it", async () => {
@@ -48,6 +52,15 @@ describe("memcached load generator", () => {
     expect(outcome.answered).toBe(0);
     expect(outcome.drops).toBeGreaterThan(10);
   });
+
+  test.skipIf(!hasMemcslap())(
+    `Debian's memcslap finishes its gets${hasMemcslap() ? "" : " (skipped: no memcslap, see libmemcached-tools)"}`,
+    async () => {
+      const { gets, seconds } = await slap(peer.port, 50);
+      expect(gets).toBe(8 * 50);
+      expect(seconds).toBeGreaterThan(0);
+    },
+  );
 
   test("one seed draws one sequence", () => {
     const draw = () => {
