@@ -73,7 +73,6 @@ describe("parseObject of a built file", () => {
         size: 8,
       })),
     ];
-    const began = performance.now();
     const bytes = buildElf(
       [
         code("xdp", programs),
@@ -83,7 +82,6 @@ describe("parseObject of a built file", () => {
       symbolTable(symbols),
     );
     expect(refusal(bytes)).toBe("the file makes more of its functions than a real object would");
-    expect(performance.now() - began).toBeLessThan(5000);
   });
 
   it("follows a call chain deeper than any stack", () => {

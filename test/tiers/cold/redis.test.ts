@@ -138,9 +138,8 @@ describe.skipIf(!hasRedis)(`RedisStore in trouble${why}`, () => {
     const store = await RedisStore.connect({ url: server.url, deadlineMs: 200 });
     await put(store, "k", item("v"));
     server.freeze();
-    const startedAt = performance.now();
+    // Frozen until the answer is there: without a deadline the test would not end.
     await expect(store.get("k")).rejects.toBeInstanceOf(StoreUnavailable);
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
     server.thaw();
     await expect.poll(() => store.get("k").then(textOf, () => "unavailable")).toBe("v");
     await store.close();
