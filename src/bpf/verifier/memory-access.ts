@@ -107,7 +107,6 @@ export function load(w: Walk, access: Access, dst: number | null): Value {
     const known = readOnlyValue(v, off, size);
     if (known) return known;
   }
-  if (isSocketKind(v.kind)) return UNKNOWN_VALUE;
   return unknownOfSize(size);
 }
 

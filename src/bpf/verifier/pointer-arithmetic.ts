@@ -6,7 +6,7 @@
 import { ALU_OPS, type AluOp, type Instruction } from "../isa.ts";
 import { linkedSum } from "./linked-scalars.ts";
 import { markPrecise } from "./precision.ts";
-import { isConstant, S64_MIN, type Scalar } from "./scalar.ts";
+import { isConstant, S64_MIN, type Scalar, withLow32 } from "./scalar.ts";
 import { alu, negate, signExtend, swapBytes, zeroExtend32 } from "./scalar-alu.ts";
 import { MAX_VARIABLE_OFFSET, withIdentity } from "./stack-access.ts";
 import {
@@ -35,7 +35,7 @@ export function stepAlu(w: Walk, insn: AluInsn): void {
     return;
   }
   const source = insn.src === null ? null : w.read(insn.src);
-  const target = w.read(insn.dst);
+  let target = w.read(insn.dst);
   w.checkWritable(insn.dst);
   if (source === null) {
     if (DIVISIONS.has(insn.op) && insn.imm === 0) w.reject("scalar-operation", "div by zero");
@@ -43,20 +43,41 @@ export function stepAlu(w: Walk, insn: AluInsn): void {
       w.reject("scalar-operation", `invalid shift ${insn.imm}`);
     }
   }
+  if (insn.op === "and" || insn.op === "or") target = splitSign(w, insn, target, source);
   w.write(insn.dst, combine(w, insn, insn.op, target, source));
+}
+
+/**
+ * A number that is 0 or -1 (`r1 s>>= 63`) and is masked next is how compilers write a choice: as in Linux,
+ * both are walked, 0 later. @returns the number to go on with
+ */
+function splitSign(w: Walk, insn: AluInsn, target: Value, source: Value | null): Value {
+  if (target.kind !== "scalar" || (source && (source.kind !== "scalar" || !isConstant(source.scalar))))
+    return target;
+  const { scalar: s } = target;
+  const isSign = s.smin === -1n && s.smax === 0n;
+  if (!isSign && !(s.s32min === -1 && s.s32max === 0)) return target;
+  const as = (x: 0 | -1): Value =>
+    isSign ? constantScalar(BigInt(x)) : { ...target, scalar: withLow32(s, x) };
+  const other = w.state.fork();
+  other.insn = w.insn;
+  other.previous = w.insn;
+  other.frame.regs[insn.dst] = as(0);
+  w.enqueue(other);
+  return as(-1);
 }
 
 export function stepUnary(w: Walk, insn: Instruction & { kind: "neg" | "swap" }): void {
   const target = w.read(insn.dst);
   w.checkWritable(insn.dst);
   if (w.leaks(target)) w.reject("pointer-arithmetic", `R${insn.dst} pointer arithmetic prohibited`);
-  if (insn.kind === "swap") {
-    if (insn.order === "le" && insn.bits === 64 && target.kind === "scalar") return;
-    w.write(insn.dst, scalarValue(swapBytes(target.scalar, insn.order, insn.bits)));
-    return;
-  }
   if (target.kind !== "scalar") {
     w.write(insn.dst, UNKNOWN_VALUE);
+    return;
+  }
+  if (insn.kind === "swap") {
+    if (insn.order === "le" && insn.bits === 64) return;
+    w.write(insn.dst, scalarValue(swapBytes(target.scalar, insn.order, insn.bits)));
     return;
   }
   w.write(insn.dst, scalarValue(negate(target.scalar, insn.width)));

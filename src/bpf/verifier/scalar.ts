@@ -276,6 +276,19 @@ export function meet(a: Scalar, b: Scalar): Scalar | null {
   });
 }
 
+/** The number with its low half known. */
+export function withLow32(s: Scalar, low: number): Scalar {
+  const u32 = low >>> 0;
+  return scalar({
+    ...s,
+    tnum: tnumWithLow32(s.tnum, tnumConst(BigInt(u32))),
+    u32min: u32,
+    u32max: u32,
+    s32min: low | 0,
+    s32max: low | 0,
+  });
+}
+
 /** For facts that come from one sound computation and so cannot contradict each other. */
 export function scalar(known: Knowledge): Scalar {
   return tryScalar(known) ?? UNKNOWN;
