@@ -4,12 +4,9 @@
  * `says` is a piece of the kernel's message that ours must carry as well.
  * Callbacks are recorded from the objects libbpf loads: bare bytecode lacks the BTF the kernel wants there.
  */
-export type Case = {
-  readonly name: string;
-  readonly text: string;
-  readonly accepts: boolean;
-  readonly says?: string;
-};
+import { type Case, no, ok } from "./case.ts";
+import { SCALAR_CASES } from "./scalar-cases.ts";
+import { SOCKET_CASES } from "./socket-cases.ts";
 
 const LOOKUP = `*(u64 *)(r10 - 8) = 0
 r2 = r10
@@ -21,9 +18,6 @@ const LOCK = ".map m hash key=8 value=48 entries=4 lock=0";
 const PACKET = `r2 = *(u32 *)(r1 + 0)
 r3 = *(u32 *)(r1 + 4)`;
 const out = "out: r0 = 0\nexit";
-
-const ok = (name: string, text: string): Case => ({ name, text, accepts: true });
-const no = (name: string, says: string, text: string): Case => ({ name, text, accepts: false, says });
 
 /** After a successful look-up: r0 points to a 48-byte value. */
 const value = (body: string, type = "xdp") =>
@@ -956,4 +950,6 @@ exit`,
     ),
   ),
   no("may_goto out of range", "jump out of range", plain("r0 = 0\nmay_goto +9\nexit")),
+  ...SCALAR_CASES,
+  ...SOCKET_CASES,
 ];

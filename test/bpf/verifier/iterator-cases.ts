@@ -1,5 +1,5 @@
 /** Open-coded iterators, one program a row, as cases.ts: what Linux 6.18 says of each, as root. */
-import type { Case } from "./cases.ts";
+import type { Case } from "./case.ts";
 
 const ok = (name: string, text: string): Case => ({ name, text, accepts: true });
 const no = (name: string, says: string, text: string): Case => ({ name, text, accepts: false, says });
