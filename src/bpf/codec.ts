@@ -57,9 +57,10 @@ export function decode(bytes: Uint8Array): DecodeResult {
     const raw = readRaw(view, index);
     const row = DECODERS[raw.opcode];
     if (!row) return failure(index, `unknown opcode ${hex2(raw.opcode)}`);
-    if (raw.dst >= REGISTER_COUNT) return failure(index, `R${raw.dst} is invalid`);
+    // Reserved fields first, registers next: the kernel's order.
     const decoded = row.decode(raw, index + 1 < count ? readRaw(view, index + 1) : null);
     if (typeof decoded === "string") return failure(index, decoded);
+    if (raw.dst >= REGISTER_COUNT) return failure(index, `R${raw.dst} is invalid`);
     slots.push(decoded);
     if (slotsOf(decoded) === 2) {
       slots.push(null);
@@ -162,7 +163,7 @@ function swapRow(order: "le" | "be" | "bswap"): RowDecoder {
 
 function branchRow(op: (typeof JUMP_OPS)[number]["name"], width: Width, isRegister: boolean): RowDecoder {
   return (raw) => {
-    const value = operand(raw, isRegister, "BPF_JMP");
+    const value = operand(raw, isRegister, "BPF_JMP/JMP32");
     if (typeof value === "string") return value;
     return { kind: "branch", op, width, dst: raw.dst, ...value, off: raw.off };
   };
@@ -201,7 +202,7 @@ const exitRow: RowDecoder = (raw) =>
 
 const wideRow: RowDecoder = (raw, next) => {
   if (!next) return "incomplete BPF_LD_IMM64: the second slot is missing";
-  if (next.opcode || next.dst || next.src || next.off) return "invalid BPF_LD_IMM insn";
+  if (next.opcode || next.dst || next.src || next.off) return "invalid bpf_ld_imm64 insn";
   const pseudo = WIDE_SRC.find((row) => row.src === raw.src);
   if (!pseudo) return "unrecognized bpf_ld_imm64 insn";
   if (raw.off) return "BPF_LD_IMM64 uses reserved fields";

@@ -58,6 +58,7 @@ export function analyseShape(
   const jumpPoint = jumpPoints(slots);
   walk(slots, functions, prunePoint, forcedCheckpoint, unprivileged);
   summarise(slots, functions, functionOf);
+  if (program.subprograms.length === 0) checkWithoutBtf(slots, functions, functionOf);
   return {
     slots,
     functions,
@@ -234,6 +235,19 @@ function jumpPoints(slots: readonly (Instruction | null)[]): Uint8Array {
     if (insn?.kind === "call" && insn.target === "local") points[at + 1 + insn.off] = 1;
   });
   return points;
+}
+
+/** Bare bytecode has no BTF, which says what a function returns: Linux needs to know it of these. */
+function checkWithoutBtf(
+  slots: readonly (Instruction | null)[],
+  functions: readonly FunctionShape[],
+  functionOf: Uint32Array,
+): void {
+  const loads = slots.findIndex((insn, at) => insn?.kind === "packet" && functionOf[at] !== 0);
+  if (loads >= 0) reject("bad-call", "LD_ABS is not allowed in subprogs without BTF", loads);
+  if (functions.some((f, index) => index > 0 && f.hasTailCall)) {
+    reject("tail-call", "tail_call is not allowed in subprogs without BTF");
+  }
 }
 
 export function takesCallback(helperId: number): boolean {

@@ -129,6 +129,7 @@ export function globalFrame(w: Walk, index: number): Frame {
 export function functionPointer(w: Walk, insn: Instruction & { kind: "wide" }): Value {
   const start = functionReference(insn, w.insn);
   const index = w.shape.functionOf[start]!;
+  if (w.program.subprograms.length === 0) w.reject("bad-call", "missing btf func_info");
   if (w.shape.functions[index]!.isGlobal) w.reject("bad-call", "callback function not static");
   return pointer("func", { size: index });
 }

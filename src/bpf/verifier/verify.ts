@@ -16,6 +16,7 @@ import { checkNicProgram } from "./nic.ts";
 import { checkPrograms } from "./program-checks.ts";
 import { Rejection, type RuleId } from "./rules.ts";
 import { checkStackDepth } from "./stack-depth.ts";
+import { explainUndecodable } from "./undecodable.ts";
 import { INSN_LIMIT, type Stats, type VerifyOptions, Walk } from "./walk.ts";
 
 export type { Target, VerifyOptions } from "./walk.ts";
@@ -50,12 +51,8 @@ export function verify(program: Program, options: VerifyOptions = {}): Verdict {
   const log = level === 0 ? null : new LogBook(level, table);
   const decoded = decode(program.bytecode);
   if (!decoded.ok) {
-    const rule: RuleId = decoded.error.message.startsWith("jump") ? "bad-jump" : "bad-instruction";
-    return verdict(program, options, table, log, null, {
-      rule,
-      insn: decoded.error.insn,
-      message: decoded.error.message,
-    });
+    const refusal = explainUndecodable(program.bytecode, decoded.error);
+    return verdict(program, options, table, log, null, refusal);
   }
   let walk: Walk | null = null;
   try {

@@ -24,7 +24,7 @@ const INCOMPARABLE: ReadonlySet<string> = new Set([
 ]);
 /** The kernel takes a tail call in a subprogram with BTF only, which bare bytecode has not. */
 const isComparable = ({ name, text }: Case): boolean =>
-  !text.includes("= func ") && !INCOMPARABLE.has(name) && !/exit\n[^]*:[^]*tail_call/.test(text);
+  !text.includes("= func ") && !INCOMPARABLE.has(name) && !/exit\n[\s\S]*:[\s\S]*tail_call/.test(text);
 
 type Named = { readonly name: string; readonly program: Program };
 
