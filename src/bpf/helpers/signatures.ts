@@ -71,7 +71,6 @@ export type HelperRow = {
 };
 
 const ALL = ["xdp", "tc", "sk_skb", "socket_filter"] as const;
-const NET = ["xdp", "tc", "sk_skb"] as const;
 
 export const HELPERS = [
   {
@@ -259,14 +258,14 @@ export const HELPERS = [
     types: ["sk_skb"],
     cost: "redirect",
   },
-  { id: 93, name: "spin_lock", args: ["spin_lock"], ret: "void", wire: "i32", types: NET, cost: "lock" },
+  { id: 93, name: "spin_lock", args: ["spin_lock"], ret: "void", wire: "i32", types: ALL, cost: "lock" },
   {
     id: 94,
     name: "spin_unlock",
     args: ["spin_lock"],
     ret: "void",
     wire: "i32",
-    types: NET,
+    types: ALL,
     underLock: true,
     cost: "lock",
   },
