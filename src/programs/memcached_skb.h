@@ -133,7 +133,7 @@ __attribute__((noinline)) int store_value_len(struct __sk_buff *skb, u32 off, u3
 		c = *(u8 *)p;
 		space = EQUAL(c, ' ');
 		here = form.numeric >> (word & 31) & 1;
-		digit = LESS('0' - 1, c) & LESS(c, '9' + 1);
+		digit = ((c - '0') | ('9' - c)) >> 31 ^ 1;
 		sign = EQUAL(c, '-') & EQUAL(word, 2) & here & EQUAL(len + minus, 0);
 		bad |= space & EQUAL(len, 0); /* an empty word, or a sign alone */
 		bad |= (space ^ 1) & here & (digit ^ 1) & (sign ^ 1);
