@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { Scrape } from "./prometheus-text.ts";
@@ -23,6 +24,17 @@ function cpuCount(): number {
 /** Moves this process (all its threads) to the load's core. */
 export function pinSelf(): void {
   if (canPin) spawnSync("taskset", ["-a", "-p", "-c", String(LOAD_CORE), String(process.pid)]);
+}
+
+const TICKS_PER_SECOND = 100; // USER_HZ of Linux
+
+/** User and system time of a process so far, in microseconds; NaN where there is no /proc. */
+export function cpuUsOf(pid: number): number {
+  if (!existsSync(`/proc/${pid}/stat`)) return Number.NaN;
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /, "")
+    .split(" ");
+  return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS_PER_SECOND;
 }
 
 export class Service {
@@ -76,6 +88,11 @@ export class Service {
     const response = await fetch(`${this.url}/metrics`);
     if (!response.ok) throw new Error(`${this.url}/metrics answered ${response.status}`);
     return new Scrape(await response.text());
+  }
+
+  /** Processor time it has used so far. */
+  cpuUs(): number {
+    return cpuUsOf(this.#child.pid as number);
   }
 
   async stop(): Promise<void> {

@@ -9,6 +9,7 @@ import { quantileBetween } from "../prometheus-text.ts";
 import { type Section, type Table, writeReport } from "../report.ts";
 import { freePort, pinSelf, Service } from "../server.ts";
 import { drive, fill, type Load, type Outcome } from "./generator.ts";
+import { compareHooks, hookTable } from "./hooks-compared.ts";
 import { memcslapSection } from "./memcslap.ts";
 import type { Workload } from "./workload.ts";
 
@@ -88,6 +89,8 @@ function scenarios(rate: number): readonly Scenario[] {
   ];
 }
 
+/** The table of both hooks, beside the scenarios. */
+const HOOKS = "hooks";
 const QUICK = ["udp-get", "udp-multiget", "udp-open", "tcp-get"];
 
 type Measured = Outcome & {
@@ -127,6 +130,12 @@ export async function runMemcached(
       ...measured.map((m) => ({ name: `${scenario.name}-offload-${m.offload}`, text: m.distribution })),
     );
     data.push({ scenario, measured: measured.map(({ distribution: _, ...figures }) => figures) });
+  }
+  if (values.only === undefined || only.includes(HOOKS)) {
+    process.stderr.write(`${HOOKS}: XDP over UDP beside SK_SKB over TCP\n`);
+    const rows = await compareHooks(seconds);
+    sections.push(hooksSection(rows));
+    data.push({ scenario: HOOKS, measured: rows });
   }
   if (!values.quick) sections.push(await memcslapSection());
   const paths = writeReport(values.out, "memcached", {
@@ -182,10 +191,11 @@ async function measure(
       after.sum(name, labels) - before.sum(name, labels);
     const event = (name: string) =>
       offload === "on" ? delta("bmc_program_events_total", { event: name }) : 0;
+    const { transport } = load;
     const hits = event("mc_hit");
     const handled = offload === "on" ? hits + event("mc_miss") : 0;
     const modelled = (tier: string) =>
-      1e6 * quantileBetween(before, after, "bmc_memcached_modelled_seconds", { tier }, 0.5);
+      1e6 * quantileBetween(before, after, "bmc_memcached_modelled_seconds", { transport, tier }, 0.5);
     return {
       ...outcome,
       offload,
@@ -238,6 +248,22 @@ function sectionOf(scenario: Scenario, measured: readonly Measured[]): Section {
         unit: "requests/s",
         series: measured.map(label),
         groups: [{ label: scenario.name, values: measured.map((m) => m.achievedRate) }],
+      },
+    ],
+  };
+}
+
+function hooksSection(rows: Awaited<ReturnType<typeof compareHooks>>): Section {
+  return {
+    title: HOOKS,
+    text: "One service, the same keys over both transports: a hit is answered before the stack over UDP, and at the socket over TCP.",
+    tables: [hookTable(rows)],
+    plots: [
+      {
+        title: "modelled time of a hit",
+        unit: "µs",
+        series: ["XDP over UDP", "SK_SKB over TCP"],
+        groups: [{ label: HOOKS, values: rows.slice(0, 2).map(({ modelledUs }) => modelledUs.hot) }],
       },
     ],
   };

@@ -87,7 +87,7 @@ describe("bring your own program", () => {
       tc: `${BYO}:byo_tx_filter`,
       ...tailCalls,
     });
-    const [pong] = await ask(port, frame(9, "get ping\r\n"));
+    const [pong] = await ask(port, frame(9, "get ping\r\n"), 500); // the first run compiles
     expect(pong).toEqual(frame(9, "VALUE ping 0 4\r\npong\r\nEND\r\n"));
     const [other] = await ask(port, frame(10, "get pong\r\n"));
     expect(other).toEqual(frame(10, "END\r\n"));
