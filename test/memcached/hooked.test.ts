@@ -5,6 +5,8 @@
  */
 import net from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { MemoryStore } from "../../src/tiers/cold/memory.ts";
+import type { ColdStore } from "../../src/tiers/cold/store.ts";
 import { exchange, get as httpGet, put as httpPut, type Running, sleep, start } from "../support/service.ts";
 import { CAS_CASES, CASES, PRELUDE } from "./cases.ts";
 import { ask, frame, NO_MEMCACHED, normalised, type Peer, random, realPeer, talk } from "./peers.ts";
@@ -32,8 +34,9 @@ async function hits(): Promise<number> {
 
 type Cut = (bytes: number) => number[];
 
-async function expectSame(steps: readonly string[], cut?: Cut): Promise<void> {
-  const ports = [portOf(on), portOf(off), ...(real ? [real.port] : [])];
+const all = () => [portOf(on), portOf(off), ...(real ? [real.port] : [])];
+
+async function expectSame(steps: readonly string[], cut?: Cut, ports = all()): Promise<void> {
   // One at a time: `cut` draws from one generator.
   const cuts = new Map<number, number[][]>();
   const [mine, ...others] = await Promise.all(
@@ -120,6 +123,47 @@ describe(`streams over TCP, with the pair and without${NO_MEMCACHED ? ` (${NO_ME
     await expectSame([...lines, ...lines, ...lines.map((line) => line.replace("multi:0", "none"))]);
   });
 });
+
+/** Answers after a while, a later call perhaps before an earlier one. */
+function slowStore(): ColdStore {
+  const store = new MemoryStore({ maxBytes: 64 << 20, maxEntries: 10_000 });
+  const draw = random(9);
+  const later = async <T>(result: T): Promise<T> => {
+    await sleep(draw() * 4);
+    return result;
+  };
+  return {
+    name: "slow",
+    get: (key) => later(store.get(key)),
+    update: (key, change) => later(store.update(key, change)),
+    clear: () => store.clear(),
+    stats: () => store.stats(),
+    close: () => undefined,
+  };
+}
+
+test.each([11, 12])(
+  "over a cold tier that answers later, pipelined and cut anywhere (seed %i)",
+  async (seed) => {
+    const flags = [LISTEN, { ...LISTEN, offload: "off" }];
+    const pair = await Promise.all(flags.map((each) => start(each, {}, { cold: slowStore() })));
+    try {
+      const ports = pair.map(portOf);
+      const draw = random(seed);
+      const cut: Cut = (bytes) => [1 + Math.floor(draw() * (bytes - 1))];
+      await expectSame([PRELUDE], undefined, ports);
+      const steps = commandStream(draw, 30);
+      for (let at = 0; at < steps.length; at += 3) {
+        const some = steps.slice(at, at + 3);
+        await expectSame([READS, READS, some.join(READS), READS.repeat(4), ...some], cut, ports);
+      }
+      expect(pair[0]!.service.memcached!.stream!.programs.verdict.stats.runs).toBeGreaterThan(50);
+    } finally {
+      await Promise.all(pair.map(({ service }) => service.close()));
+    }
+  },
+  120_000,
+);
 
 describe("coherence", () => {
   const warm = async (key: string) => {
