@@ -43,10 +43,19 @@ export function ipv4(address: string): number {
   return dots === 3 && octet >= 0 ? value * 256 + octet : -1;
 }
 
-/** One wire: writes frames into its own staging bytes, to or from the server's end. */
+/**
+ * One wire: writes frames into its own staging bytes, to or from the server's end. Most frames differ from the one
+ * before in length and identification only: the rest of their first two headers is left as it lies.
+ */
 export class Framer {
   readonly bytes: Uint8Array;
   #nextIpId = 1;
+  /** What the headers in `bytes` were written for, and the sum of the IP header's words that stay. */
+  #protocol = 0;
+  #source = -1;
+  #target = -1;
+  #toServer = false;
+  #fixedSum = 0;
 
   /** @param payloadMax bytes a frame has room for */
   constructor(payloadMax: number) {
@@ -56,8 +65,7 @@ export class Framer {
   /** @returns the frame's length */
   udp(payload: Uint8Array, length: number, source: Endpoint, target: Endpoint, toServer: boolean): number {
     const { bytes } = this;
-    this.#ethernet(toServer);
-    this.#ip(UDP, UDP_BYTES + length, source.ip, target.ip);
+    this.#headers(UDP, UDP_BYTES + length, source.ip, target.ip, toServer);
     const at = ETH_BYTES + IP_BYTES;
     put16(bytes, at, source.port);
     put16(bytes, at + 2, target.port);
@@ -78,8 +86,7 @@ export class Framer {
     header: { readonly sequence: number; readonly acknowledged: number; readonly flags: number },
   ): number {
     const { bytes } = this;
-    this.#ethernet(toServer);
-    this.#ip(TCP, TCP_BYTES + length, source.ip, target.ip);
+    this.#headers(TCP, TCP_BYTES + length, source.ip, target.ip, toServer);
     const at = ETH_BYTES + IP_BYTES;
     put16(bytes, at, source.port);
     put16(bytes, at + 2, target.port);
@@ -95,31 +102,42 @@ export class Framer {
     return TCP_PAYLOAD_AT + length;
   }
 
-  #ethernet(toServer: boolean): void {
-    const { bytes } = this;
-    const [target, source] = toServer ? [SERVER_MAC, CLIENT_MAC] : [CLIENT_MAC, SERVER_MAC];
-    for (let i = 0; i < 6; i++) {
-      bytes[i] = target[i]!;
-      bytes[6 + i] = source[i]!;
+  #headers(protocol: number, length: number, source: number, target: number, toServer: boolean): void {
+    if (
+      protocol !== this.#protocol ||
+      source !== this.#source ||
+      target !== this.#target ||
+      toServer !== this.#toServer
+    ) {
+      this.#readdress(protocol, source, target, toServer);
     }
-    bytes[12] = 0x08;
-    bytes[13] = 0x00;
+    const { bytes } = this;
+    const total = IP_BYTES + length;
+    const id = this.#nextIpId;
+    this.#nextIpId = (id + 1) & 0xffff;
+    put16(bytes, 16, total);
+    put16(bytes, 18, id);
+    put16(bytes, 24, ~fold(this.#fixedSum + total + id) & 0xffff);
   }
 
-  #ip(protocol: number, length: number, source: number, target: number): void {
+  #readdress(protocol: number, source: number, target: number, toServer: boolean): void {
     const { bytes } = this;
+    this.#protocol = protocol;
+    this.#source = source;
+    this.#target = target;
+    this.#toServer = toServer;
+    bytes.set(toServer ? SERVER_MAC : CLIENT_MAC, 0);
+    bytes.set(toServer ? CLIENT_MAC : SERVER_MAC, 6);
+    bytes[12] = 0x08;
+    bytes[13] = 0x00;
+    bytes.fill(0, ETH_BYTES, ETH_BYTES + IP_BYTES);
     bytes[14] = 0x45;
-    bytes[15] = 0;
-    put16(bytes, 16, IP_BYTES + length);
-    put16(bytes, 18, this.#nextIpId);
-    this.#nextIpId = (this.#nextIpId + 1) & 0xffff;
     put16(bytes, 20, 0x4000); // do not fragment
     bytes[22] = 64;
     bytes[23] = protocol;
-    put16(bytes, 24, 0);
     put32(bytes, 26, source);
     put32(bytes, 30, target);
-    put16(bytes, 24, ~fold(sum(bytes, ETH_BYTES, IP_BYTES)) & 0xffff);
+    this.#fixedSum = sum(bytes, ETH_BYTES, IP_BYTES);
   }
 }
 
