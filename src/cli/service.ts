@@ -85,11 +85,7 @@ export class Service {
   constructor(config: Config, { logger, cold, worker }: ServiceParts) {
     this.config = config;
     this.#worker = worker ?? null;
-    if (config.lab.write && !hasLab(config)) {
-      throw new ConfigError(
-        "config: lab.write needs the lab, which is off here; allowed with it: lab.mode on",
-      );
-    }
+    requireLabForWrite(config);
     const nowNs = () => performance.now() * 1e6;
     const profile = loadProfile(config.costs.profile);
     const injector = new Injector({ scale: config.costs.scale, nowNs });
@@ -269,6 +265,16 @@ export class Service {
 }
 
 const LOOPBACK = /^(localhost|127(\.\d+){3}|::1)$/;
+
+/** @throws ConfigError where programs are to be exchanged from a page that is not there */
+function requireLabForWrite(config: Config): void {
+  if (!config.lab.write || hasLab(config)) return;
+  throw new ConfigError(
+    config.server.workers > 1
+      ? "config: lab.write is true (--lab-write) and server.workers over 1; a program would be exchanged in one worker only: allowed with it: server.workers 1"
+      : "config: lab.write needs the lab, which is off here; allowed with it: lab.mode on",
+  );
+}
 
 /** The lab page changes the service: it is for this machine alone unless asked for by name. */
 export function hasLab({ lab, server }: Config): boolean {

@@ -102,6 +102,14 @@ describe("the lab's endpoints", () => {
     ]);
   });
 
+  it.each([
+    [{ workers: "2" }, /--lab-write.*allowed with it: server\.workers 1/],
+    [{ lab: "off" }, /allowed with it: lab\.mode on/],
+  ] as const)("exchange no program where the lab is not there: %j is refused", (flags, message) => {
+    const config = serveConfig({ port: "0", "costs-scale": "0", "lab-write": true, ...flags }, {});
+    expect(() => new Service(config, { logger: pino({ level: "silent" }) })).toThrow(message);
+  });
+
   it("change profile, dilation and offload while serving", async () => {
     const put = () => fetch(`${url}/kv/k`, { method: "PUT", body: "v", headers: { connection: "close" } });
     const get = async () => {
