@@ -20,9 +20,9 @@ export function App() {
   }, [title]);
   return (
     <>
-      <a class="skip" href="#main">
+      <button type="button" class="skip" onClick={skip}>
         Skip to the page
-      </a>
+      </button>
       <header class="top">
         <span class="brand">bmc-emulator lab</span>
         <nav aria-label="Pages">
@@ -39,6 +39,11 @@ export function App() {
       </main>
     </>
   );
+}
+
+/** No link: `#main` would be taken for the address of a page. */
+function skip(): void {
+  document.getElementById("main")?.focus();
 }
 
 function Lazy({ load }: { load: () => Promise<ComponentType> }) {

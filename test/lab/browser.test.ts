@@ -1,8 +1,15 @@
 /** The lab in a real browser: Debian's chromium through playwright-core, against the built page. */
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pino } from "pino";
-import { type Browser, type BrowserContextOptions, chromium, type Locator, type Page } from "playwright-core";
+import {
+  type Browser,
+  type BrowserContextOptions,
+  chromium,
+  type Locator,
+  type Page,
+  type Response,
+} from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { serveConfig } from "../../src/cli/serve.ts";
 import { Service } from "../../src/cli/service.ts";
@@ -274,13 +281,84 @@ describe.skipIf(missing !== null)(`the lab in a browser${missing ? ` (skipped: $
     await page.context().close();
   });
 
-  it("loads Live in at most 300 KB", () => {
-    const html = readFileSync(new URL("index.html", BUILT), "utf8");
-    const assets = [...html.matchAll(/(?:src|href)="\/lab\/([^"]+)"/g)].map(([, path]) => path ?? "");
-    expect(assets.length).toBeGreaterThanOrEqual(2);
-    const bytes = ["index.html", ...assets]
-      .map((path) => [`${path}.br`, path].find((name) => existsSync(new URL(name, BUILT))) ?? path)
-      .reduce((sum, path) => sum + statSync(new URL(path, BUILT)).size, 0);
+  it("transfers at most 300 KB for Live, and the editor only when it is opened", async () => {
+    const page = await (await browser.newContext()).newPage();
+    const files: Response[] = [];
+    page.on("response", (response) => {
+      if (response.url().startsWith(`${url}/lab/`)) files.push(response);
+    });
+    await page.goto(`${url}/lab/#/live`);
+    await page.getByText("Since the start").waitFor(SLOW);
+    const sizes = await Promise.all(files.map((response) => response.request().sizes()));
+    const bytes = sizes.reduce((sum, { responseBodySize }) => sum + responseBodySize, 0);
+    expect(files.length).toBeGreaterThanOrEqual(3);
+    expect(bytes).toBeGreaterThan(10_000);
     expect(bytes).toBeLessThanOrEqual(300_000);
+    const loaded = files.length;
+    await page.getByRole("link", { name: "Verifier" }).click();
+    await page.locator(".cm-content").waitFor(SLOW);
+    expect(files.length).toBeGreaterThan(loaded);
+    await page.context().close();
+  }, 60_000);
+
+  it.each(PAGES)(
+    "%s: Tab reaches every control, and shows where it is",
+    async (path) => {
+      const page = await open(path);
+      const wanted = await page.evaluate(() => {
+        const controls = document.querySelectorAll<HTMLElement>(
+          "a[href], button, input, select, textarea, summary, [contenteditable=true]",
+        );
+        const reachable = [...controls].filter(
+          (control) => control.checkVisibility() && !control.matches(":disabled"),
+        );
+        for (const [index, control] of reachable.entries()) control.dataset.walk = String(index);
+        return reachable.length;
+      });
+      const seen = new Set<string>();
+      const unseen: string[] = [];
+      // The page goes on living: what comes and goes meanwhile takes a few steps more.
+      for (let step = 0; step < 2 * wanted + 20 && seen.size < wanted; step++) {
+        await page.keyboard.press("Tab");
+        const at = await page.evaluate(() => {
+          const control = document.activeElement as HTMLElement;
+          const editor = control.closest(".cm-editor") ?? control;
+          const shown = [control, editor].some((e) => getComputedStyle(e).outlineStyle !== "none");
+          return { walk: control.dataset.walk, shown, html: control.outerHTML.slice(0, 100) };
+        });
+        if (at.walk !== undefined) seen.add(at.walk);
+        if (!at.shown && !at.html.startsWith("<body")) unseen.push(at.html);
+      }
+      const missed = await page.evaluate(
+        (found) =>
+          [...document.querySelectorAll<HTMLElement>("[data-walk]")]
+            .filter((control) => !found.includes(control.dataset.walk ?? ""))
+            .map((control) => control.outerHTML.slice(0, 100)),
+        [...seen],
+      );
+      expect({ missed, unseen }).toEqual({ missed: [], unseen: [] });
+      await page.context().close();
+    },
+    60_000,
+  );
+
+  it("the way to the packet is one button from the editor", async () => {
+    const page = await open("verifier/first");
+    await page.getByRole("button", { name: "To the packet" }).click();
+    await expect
+      .poll(() => page.getByRole("button", { name: "Run", exact: true }).boundingBox())
+      .not.toBeNull();
+    const box = await page.getByRole("button", { name: "Run", exact: true }).boundingBox();
+    expect((box?.y ?? 1e9) + (box?.height ?? 0)).toBeLessThanOrEqual(720);
+    await page.context().close();
+  });
+
+  it("the skip button goes to the page, not to another one", async () => {
+    const page = await open("what-if");
+    await page.getByRole("button", { name: "Skip to the page" }).focus();
+    await page.keyboard.press("Enter");
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("main");
+    expect(await textOf(page.locator("h1"))).toBe("What if");
+    await page.context().close();
   });
 });

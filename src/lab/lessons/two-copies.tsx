@@ -30,8 +30,8 @@ function Text() {
         nothing.
       </p>
       <p class="try">
-        <strong>Try:</strong> switch the check off and find an order of the six steps that ends in a stale
-        read. Then switch it on and try the same order.
+        <strong>Try:</strong> with the check off, find an order of the six steps that ends in a stale read.
+        Then switch it on and try the same order.
       </p>
     </>
   );

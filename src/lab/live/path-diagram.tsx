@@ -32,7 +32,8 @@ export function PathDiagram({ snapshot, window }: { snapshot: Snapshot; window: 
   ];
   const label = `${formatCount(total)} requests per second arrive; ${formatPercent(hot / total)} are answered at the hook, the others cross into userspace.`;
   return (
-    <figure class="path-diagram">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keys
+    <figure class="path-diagram" tabIndex={0}>
       <svg viewBox="0 0 920 250" role="img" aria-label={label}>
         <line class="boundary" x1="375" y1="150" x2="920" y2="150" />
         <text class="boundary-text" x="915" y="143" text-anchor="end">

@@ -22,30 +22,36 @@ export function Samples() {
     <section class="panel samples" aria-label="Single requests">
       <h2>Single requests</h2>
       {samples.length === 0 && <p>No request yet: start the load, or ask for a key.</p>}
-      <ul>
-        {samples.map((sample) => (
-          <li key={sample.id}>
-            <button type="button" aria-pressed={sample.id === chosen?.id} onClick={() => setChosen(sample)}>
-              <span class={`tier-${sample.tier}`}>{sample.tier}</span>{" "}
-              <span class="mono">
-                {sample.method} {sample.key} → {sample.status}
-              </span>{" "}
-              {sample.crossed && <span class="why">crossed: {sample.crossed}</span>}
-            </button>
-          </li>
-        ))}
-      </ul>
-      {chosen && (
+      <div class="samples-columns">
+        <ul>
+          {samples.map((sample) => (
+            <li key={sample.id}>
+              <button type="button" aria-pressed={sample.id === chosen?.id} onClick={() => setChosen(sample)}>
+                <span class={`tier-${sample.tier}`}>{sample.tier}</span>{" "}
+                <span class="mono">
+                  {sample.method} {sample.key} → {sample.status}
+                </span>{" "}
+                {sample.crossed && <span class="why">crossed: {sample.crossed}</span>}
+              </button>
+            </li>
+          ))}
+        </ul>
         <div class="ledger">
-          <h3>
-            {chosen.method} {chosen.key}
-          </h3>
-          <p>
-            observed {formatNs(chosen.observedNs)} · modelled {formatNs(chosen.modelledNs)}
-          </p>
-          <LedgerTable lines={chosen.ledger} />
+          {chosen ? (
+            <>
+              <h3>
+                {chosen.method} {chosen.key}
+              </h3>
+              <p>
+                observed {formatNs(chosen.observedNs)} · modelled {formatNs(chosen.modelledNs)}
+              </p>
+              <LedgerTable lines={chosen.ledger} />
+            </>
+          ) : (
+            samples.length > 0 && <p class="why">Choose a request to see what its time is made of.</p>
+          )}
         </div>
-      )}
+      </div>
     </section>
   );
 }

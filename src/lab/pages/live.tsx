@@ -49,7 +49,6 @@ function Dashboard({ snapshot, window }: { snapshot: Snapshot; window: Window | 
           <Rates snapshots={snapshots.value} />
         </section>
         <Programs programs={snapshot.programs} />
-        <Counts snapshot={snapshot} />
       </div>
       <div class="live-column">
         <Controls snapshot={snapshot} />
@@ -66,8 +65,9 @@ function Dashboard({ snapshot, window }: { snapshot: Snapshot; window: Window | 
             ))}
           </div>
         </section>
-        <Samples />
+        <Counts snapshot={snapshot} />
       </div>
+      <Samples />
     </div>
   );
 }

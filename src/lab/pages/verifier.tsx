@@ -133,6 +133,13 @@ export function Verifier() {
     setFollows("run");
   };
 
+  // No link: the address names the program that is open.
+  const packetHead = useRef<HTMLHeadingElement>(null);
+  const toPacket = () => {
+    packetHead.current?.scrollIntoView();
+    packetHead.current?.focus();
+  };
+
   const marks = useMemo(() => {
     const lineOfSlot = verified?.kind === "verified" ? verified.lineOfSlot : [];
     const slot = follows === "run" && ran?.kind === "ran" ? ran.result.steps[runAt]?.slot : steps[at]?.insn;
@@ -174,6 +181,9 @@ export function Verifier() {
             <p class="control-row">
               <button type="button" class="primary" disabled={busy} onClick={() => verifyIt(source, options)}>
                 Verify
+              </button>
+              <button type="button" onClick={toPacket}>
+                To the packet ↓
               </button>
               <label>
                 <input
@@ -220,7 +230,9 @@ export function Verifier() {
             <Attach source={source} reply={verified} busy={busy} />
           </section>
           <section class="panel packet-run" aria-label="Run on a packet">
-            <h2>Run it on a packet</h2>
+            <h2 ref={packetHead} tabIndex={-1}>
+              Run it on a packet
+            </h2>
             <PacketEditor bytes={packet} presets={PACKETS} onChange={setPacket} />
             <p class="control-row">
               <button type="button" class="primary" disabled={!isAccepted || busy} onClick={run}>

@@ -48,8 +48,9 @@ export function CostBar({ title, profile, facts, fullNs }: Props) {
 
 export function LedgerTable({ lines }: { lines: readonly LedgerLine[] }) {
   return (
-    <div class="scroll">
-      <table>
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keys
+    <section class="scroll" aria-label="Ledger, line by line" tabIndex={0}>
+      <table class="ledger-table">
         <thead>
           <tr>
             <th scope="col">stage</th>
@@ -81,7 +82,7 @@ export function LedgerTable({ lines }: { lines: readonly LedgerLine[] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </section>
   );
 }
 
