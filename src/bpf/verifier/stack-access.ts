@@ -277,7 +277,8 @@ export function constantU32OnStack(w: Walk, v: Value): number | null {
   if (from > 4) return null;
   const isAll = (type: ByteType) => [0, 1, 2, 3].every((i) => byteType(slot, from + i) === type);
   if (isAll(BYTE.zero)) return 0;
-  if (isAll(BYTE.spill) && isZeroSpill(slot)) {
+  // Of an 8-byte zero Linux knows the upper half only as a key.
+  if (from === 4 && isAll(BYTE.spill) && isZeroSpill(slot)) {
     markSlotPrecise(w, frame.index, index);
     return 0;
   }
