@@ -322,7 +322,9 @@ describe.skipIf(missing !== null)(`the lab in a browser${missing ? ` (skipped: $
         await page.keyboard.press("Tab");
         const at = await page.evaluate(() => {
           const control = document.activeElement as HTMLElement;
-          const editor = control.closest(".cm-editor") ?? control;
+          // The editor lives in a shadow tree of its own.
+          const inner = control.shadowRoot?.activeElement ?? control;
+          const editor = inner.closest(".cm-editor") ?? inner;
           const shown = [control, editor].some((e) => getComputedStyle(e).outlineStyle !== "none");
           return { walk: control.dataset.walk, shown, html: control.outerHTML.slice(0, 100) };
         });
