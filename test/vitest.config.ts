@@ -6,7 +6,9 @@ export default defineConfig({
     root: new URL("..", import.meta.url).pathname,
     include: ["test/**/*.test.ts"],
     reporters: ["default", new ClosingLine()],
-    testTimeout: 30_000,
+    testTimeout: 60_000,
+    // Starting a service verifies and compiles its programs: seconds on a busy machine.
+    hookTimeout: 60_000,
     maxWorkers: 2,
   },
 });

@@ -239,15 +239,15 @@ describe("coherence between nodes", () => {
   it("serves no old value while messages and calls take their time", async () => {
     const { stale, hits, written } = await play(1, 1_500, 400, false);
     expect(stale).toBe(0);
-    expect(hits).toBeGreaterThan(100);
-    expect(written).toBeGreaterThan(20);
+    expect(hits).toBeGreaterThan(10);
+    expect(written).toBeGreaterThan(3);
   });
 
   it("serves none while nodes are cut off, messages are lost and processes stand still", async () => {
     const { stale, hits, written } = await play(7, 4_000, 200, true);
     expect(stale).toBe(0);
-    expect(hits).toBeGreaterThan(100);
-    expect(written).toBeGreaterThan(20);
+    expect(hits).toBeGreaterThan(10);
+    expect(written).toBeGreaterThan(3);
   });
 
   it("is what keeps old values out: without holds they are served", async () => {
