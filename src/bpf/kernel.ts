@@ -130,14 +130,14 @@ export class Kernel {
         `program '${program.name}': insn ${decoded.error.insn}: ${decoded.error.message}`,
       );
     }
-    const checked = checkProgram(decoded.slots, program.maps.length);
+    const verified = options.verify ?? true;
+    const checked = checkProgram(decoded.slots, program.maps.length, verified);
     if (!checked.ok) {
       throw new LoadError(
         "BAD_BYTECODE",
         `program '${program.name}': insn ${checked.insn}: ${checked.message}`,
       );
     }
-    const verified = options.verify ?? true;
     if (verified && options.proved !== true) {
       const verdict = options.verdict ?? verify(program, { target: options.target ?? "linux" });
       if (!verdict.accepted) {

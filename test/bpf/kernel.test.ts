@@ -153,15 +153,28 @@ describe("Kernel.load refuses", () => {
     ["an unknown helper", "call 9999\nexit", /invalid func unknown#9999/],
     ["an unknown kernel function", "call kfunc#7\nexit", /kernel function btf_id 7 is not known/],
     ["a map it does not have", "r1 = map[3] ll\nexit", /map 3 does not exist/],
-    ["a load below the stack", "r0 = *(u64 *)(r10 - 520)\nexit", /invalid stack access off=-520 size=8/],
-    ["a store above the stack", "*(u32 *)(r10 - 2) = 1\nexit", /invalid stack access off=-2 size=4/],
-    ["an atomic above the stack", "lock *(u64 *)(r10 + 0) += r1\nexit", /invalid stack access off=0 size=8/],
     ["a write to r10", "r10 = 0\nexit", /frame pointer is read only/],
   ])("%s, verified or not", (_name, text, message) => {
     const error = refusal(() => new Kernel().load(assembled(text), { verify: false }));
     expect(error.code).toBe("BAD_BYTECODE");
     expect(error.message).toMatch(message);
     expect(refusal(() => new Kernel().load(assembled(text))).code).toBe("BAD_BYTECODE");
+  });
+
+  test.each<[name: string, text: string, message: RegExp]>([
+    ["a load below the stack", "r0 = *(u64 *)(r10 - 520)\nexit", /invalid stack access off=-520 size=8/],
+    ["a store above the stack", "*(u32 *)(r10 - 2) = 1\nexit", /invalid stack access off=-2 size=4/],
+    ["an atomic above the stack", "lock *(u64 *)(r10 + 0) += r1\nexit", /invalid stack access off=0 size=8/],
+  ])("%s: unverified at once, else by the verifier", (_name, text, message) => {
+    const error = refusal(() => new Kernel().load(assembled(text), { verify: false }));
+    expect(error).toMatchObject({ code: "BAD_BYTECODE", message: expect.stringMatching(message) });
+    expect(refusal(() => new Kernel().load(assembled(text))).code).toBe("REJECTED");
+  });
+
+  it("a stack access no path reaches, unless verified", () => {
+    const text = "r0 = 0\nif r0 == 0 goto out\n*(u64 *)(r10 - 520) = 0\nout: exit";
+    expect(refusal(() => new Kernel().load(assembled(text), { verify: false })).code).toBe("BAD_BYTECODE");
+    expect(new Kernel().load(assembled(text)).verified).toBe(true);
   });
 
   it("bytes that do not decode", () => {
