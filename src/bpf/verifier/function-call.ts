@@ -21,12 +21,6 @@ export function stepLocalCall(w: Walk, insn: Instruction & { kind: "call"; targe
   const start = w.insn + 1 + insn.off;
   const index = w.shape.functionOf[start]!;
   const callee = w.shape.functions[index]!;
-  if (w.unprivileged) {
-    w.reject(
-      "unprivileged",
-      "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN",
-    );
-  }
   if (callee.isGlobal) {
     callGlobal(w, callee, index);
     return w.insn + 1;

@@ -186,7 +186,12 @@ function checkArgument(
         kind === "map_key" ? map.keyBytes : map.valueBytes,
         kind === "map_value_out" ? FILLS : READS,
       );
-      if (kind === "map_key" && helper.name === "map_lookup_elem" && ALWAYS_FULL.has(map.type)) {
+      if (
+        kind === "map_key" &&
+        !w.unprivileged &&
+        helper.name === "map_lookup_elem" &&
+        ALWAYS_FULL.has(map.type)
+      ) {
         found.key = constantU32OnStack(w, v);
       }
       return;

@@ -29,6 +29,13 @@ export function checkPrograms(
     }
   }
   slots.forEach((insn, at) => {
+    if (options.unprivileged && insn && namesFunction(insn)) {
+      reject(
+        "unprivileged",
+        "loading/calling other bpf or kernel functions are allowed for CAP_BPF and CAP_SYS_ADMIN",
+        at,
+      );
+    }
     if (insn?.kind === "call" && insn.target === "kfunc") checkKfunc(program, insn.id, at, options);
     if (insn?.kind !== "wide") return;
     const isMap = insn.pseudo === "map" || insn.pseudo === "map_idx";
@@ -66,4 +73,10 @@ function checkKfunc(program: Program, id: number, at: number, options: VerifyOpt
       at,
     );
   }
+}
+
+/** Calls or loads a function, reached or not. */
+function namesFunction(insn: Instruction): boolean {
+  if (insn.kind === "call") return insn.target === "local" || insn.target === "kfunc";
+  return insn.kind === "wide" && insn.pseudo === "func";
 }

@@ -201,7 +201,9 @@ export function writeStack(
   }
   if (size === SLOT_BYTES) addSlot(w.state.marks[frame.index]!.written, index);
 
-  if (from === 0 && value.kind === "scalar" && !(source === null && value === UNKNOWN_VALUE)) {
+  // Without privileges a number on the stack is only bytes.
+  const isTracked = from === 0 && !w.unprivileged;
+  if (isTracked && value.kind === "scalar" && !(source === null && value === UNKNOWN_VALUE)) {
     const fits = value.scalar.umax < 1n << BigInt(size * 8);
     let kept = value;
     if (fits && source !== null) kept = withIdentity(w, source, value);
@@ -275,18 +277,19 @@ export function constantU32OnStack(w: Walk, v: Value): number | null {
   const slot = frame.slot(index);
   const from = byteInSlot(off);
   if (from > 4) return null;
-  const isAll = (type: ByteType) => [0, 1, 2, 3].every((i) => byteType(slot, from + i) === type);
-  if (isAll(BYTE.zero)) return 0;
-  // Of an 8-byte zero Linux knows the upper half only as a key.
-  if (from === 4 && isAll(BYTE.spill) && isZeroSpill(slot)) {
-    markSlotPrecise(w, frame.index, index);
-    return 0;
-  }
-  if (from !== 0 || !holdsSpill(slot) || spillSize(slot) !== 4) return null;
+  let zeros = 0;
+  for (let i = from; i < from + 4; i++) if (byteType(slot, i) === BYTE.zero) zeros++;
+  if (zeros === 4) return 0;
+  if (!holdsSpill(slot)) return null;
+  // A 32-bit spill is the key itself; of a 64-bit one the key is the upper half, which Linux takes for the
+  // whole number: that tells the same unless the number is small, and then the upper half is 0.
+  const isKey = spillSize(slot) === (from === 0 ? 4 : 8);
+  if (!isKey || (from !== 0 && from !== 4)) return null;
   const { spilled } = slot;
   if (spilled.kind !== "scalar" || !isConstant(spilled.scalar)) return null;
   markSlotPrecise(w, frame.index, index);
-  return Number(spilled.scalar.tnum.value & 0xffff_ffffn);
+  const number = spilled.scalar.tnum.value;
+  return from === 0 ? Number(number & 0xffff_ffffn) : Number(number);
 }
 
 /** A helper reads (and, with `clobber`, may change) stack bytes; `raw`: it only fills them. */
