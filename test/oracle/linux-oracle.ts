@@ -13,6 +13,8 @@ const COMPILERS = ["cc", "gcc", "clang", "clang-14"];
 export type LinuxOracle = {
   /** One block of lines in, the lines of its answer out. */
   ask(blocks: readonly (readonly string[])[]): string[][];
+  /** The same as nobody, with kernel.unprivileged_bpf_disabled at 0 for as long as it takes. */
+  askUnprivileged(blocks: readonly (readonly string[])[]): string[][];
 };
 
 let cached: LinuxOracle | string | null = null;
@@ -33,15 +35,17 @@ function build(): LinuxOracle | string {
     spawnSync(compiler, ["-O1", "-o", binary, SOURCE]);
   }
   if (!existsSync(binary)) return "no C compiler";
-  const ask = (blocks: readonly (readonly string[])[]): string[][] => {
+  const askAs = (args: readonly string[], blocks: readonly (readonly string[])[]): string[][] => {
     const input = blocks.map((lines) => `${lines.join("\n")}\ngo\n`).join("");
-    const { stdout, status } = spawnSync(binary, { input, encoding: "utf8", maxBuffer: 2 ** 28 });
+    const { stdout, status } = spawnSync(binary, args, { input, encoding: "utf8", maxBuffer: 2 ** 28 });
     if (status !== 0) throw new Error(`the oracle died with status ${status}`);
     const answers = stdout.split("done\n").slice(0, -1);
     return answers.map((text) => text.split("\n").filter((line) => line !== ""));
   };
+  const ask: LinuxOracle["ask"] = (blocks) => askAs([], blocks);
+  const askUnprivileged: LinuxOracle["ask"] = (blocks) => askAs(["unprivileged"], blocks);
   const [probe] = ask([["map 2 4 8 1 0"]]);
-  return probe?.[0] === "map 0" ? { ask } : `bpf() is not permitted (${probe?.[0]})`;
+  return probe?.[0] === "map 0" ? { ask, askUnprivileged } : `bpf() is not permitted (${probe?.[0]})`;
 }
 
 /** For test titles: says why a differential test is skipped. */

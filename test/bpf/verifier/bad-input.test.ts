@@ -1,10 +1,17 @@
+import { readdirSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { assemble } from "../../../src/bpf/assembler.ts";
+import { parseObject } from "../../../src/bpf/elf/object.ts";
 import { CLASS, INSN_BYTES } from "../../../src/bpf/isa.ts";
 import { PROGRAM_TYPES, type Program, type ProgramType } from "../../../src/bpf/program.ts";
 import { verify } from "../../../src/bpf/verifier/verify.ts";
-import { FUZZ_MAP, generate } from "./generate.ts";
+import { CASES } from "./cases.ts";
+import { FUZZ_MAPS } from "./generate/maps.ts";
+import { generate } from "./generate.ts";
 
+/** Of each kind of bad input; `npm run fuzz` asks for more. */
+const RUNS = Number(process.env.BMC_FUZZ_RUNS ?? 400);
 const LIMIT = { insnLimit: 3000, logLevel: 2 } as const;
 
 function bare(bytecode: Uint8Array, type: ProgramType): Program {
@@ -13,7 +20,7 @@ function bare(bytecode: Uint8Array, type: ProgramType): Program {
     section: type,
     type,
     bytecode,
-    maps: [FUZZ_MAP],
+    maps: Object.values(FUZZ_MAPS),
     subprograms: [],
     lines: [],
     license: "GPL",
@@ -35,18 +42,16 @@ function isVerdict(program: Program, given: { unprivileged: boolean; target: "li
 }
 
 describe("any bytes are a verdict", () => {
-  test("at random", () => {
+  test("at random", { timeout: 3_600_000 }, () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), type, options, (bytes, t, o) =>
         isVerdict(bare(bytes, t), o),
       ),
-      {
-        numRuns: 400,
-      },
+      { numRuns: RUNS },
     );
   });
 
-  test("instructions with small fields", () => {
+  test("instructions with small fields", { timeout: 3_600_000 }, () => {
     const insn = fc
       .tuple(
         fc.nat(255),
@@ -70,11 +75,11 @@ describe("any bytes are a verdict", () => {
       .map((list) => Uint8Array.from([...list, exit].flatMap((b) => [...b])));
     fc.assert(
       fc.property(programs, type, options, (bytes, t, o) => isVerdict(bare(bytes, t), o)),
-      { numRuns: 1500 },
+      { numRuns: 4 * RUNS },
     );
   });
 
-  test("sound programs with bytes changed", () => {
+  test("sound programs with bytes changed", { timeout: 3_600_000 }, () => {
     const change = fc.array(fc.tuple(fc.nat(10_000), fc.nat(255)), { minLength: 1, maxLength: 4 });
     fc.assert(
       fc.property(fc.nat(5000), change, type, options, (seed, changes, t, o) => {
@@ -82,7 +87,54 @@ describe("any bytes are a verdict", () => {
         for (const [at, byte] of changes) bytes[at % bytes.length] = byte;
         isVerdict(bare(bytes, t), o);
       }),
-      { numRuns: 400 },
+      { numRuns: RUNS },
+    );
+  });
+});
+
+describe("any object is a verdict or one sentence", () => {
+  const folder = new URL("../../../src/programs/", import.meta.url);
+  const names = readdirSync(folder).filter((name) => name.endsWith(".bpf.o"));
+  const objects = new Map(names.map((name) => [name, Uint8Array.from(readFileSync(new URL(name, folder)))]));
+  const byte = fc.oneof(fc.constantFrom(0, 1, 7, 0x7f, 0x80, 0xff), fc.nat(255));
+  const place = fc.double({ min: 0, max: 1, noNaN: true });
+  const changes = fc.array(fc.tuple(place, byte), { minLength: 1, maxLength: 12 });
+
+  test("our own ones with bytes changed, and cut short", { timeout: 3_600_000 }, () => {
+    fc.assert(
+      fc.property(fc.constantFrom(...names), changes, fc.option(place), options, (name, edits, cut, o) => {
+        const whole = Uint8Array.from(objects.get(name)!);
+        for (const [at, value] of edits) whole[Math.floor(at * (whole.length - 1))] = value;
+        const bytes = cut === null || cut < 0.5 ? whole : whole.subarray(0, Math.floor(cut * whole.length));
+        const result = parseObject(bytes, { type: "xdp" });
+        if (!result.ok) expect(result.error.message).toMatch(/^[^\n]+$/);
+        else for (const program of result.object.programs) isVerdict(program, o);
+      }),
+      { numRuns: Math.ceil(RUNS / 2) },
+    );
+  });
+});
+
+describe("any text is a program or its errors", () => {
+  const piece = fc.oneof(
+    fc.constantFrom(...CASES.flatMap(({ text }) => text.split(/(?=\n)|(?<=[ =(,+])/))),
+    fc.string({ maxLength: 6 }),
+  );
+  const text = fc.oneof(
+    fc.string(),
+    fc.array(piece, { maxLength: 40 }).map((pieces) => pieces.join("")),
+  );
+
+  test("of random characters, and of pieces of programs", { timeout: 3_600_000 }, () => {
+    fc.assert(
+      fc.property(text, options, (source, o) => {
+        const result = assemble(source);
+        if (result.ok) isVerdict(result.program, o);
+        else
+          for (const { line, message } of result.errors)
+            expect([line > 0, message !== ""]).toEqual([true, true]);
+      }),
+      { numRuns: 3 * RUNS },
     );
   });
 });

@@ -572,6 +572,28 @@ export const CASES: readonly Case[] = [
     "cannot pass map_type 3 into func bpf_map_lookup_elem#1",
     ".type xdp\n.map t prog_array key=4 value=4 entries=4\n*(u64 *)(r10 - 8) = 0\nr2 = r10\nr2 += -8\nr1 = t ll\ncall bpf_map_lookup_elem\nr0 = 0\nexit",
   ),
+  ok(
+    "packet pointers after a tail call that failed",
+    `.type xdp\n.map t prog_array key=4 value=4 entries=4\nr6 = r1\nr7 = *(u32 *)(r6 + 0)\nr8 = *(u32 *)(r6 + 4)\nr3 = r7\nr3 += 6\nif r3 > r8 goto out\nr1 = r6\nr2 = t ll\nr3 = 0\ncall bpf_tail_call\nr2 = *(u8 *)(r7 + 1)\n${out}`,
+  ),
+  no(
+    "packet pointers after a function that may have ended in a tail call",
+    "R7 invalid mem access 'scalar'",
+    `.type xdp\n.map t prog_array key=4 value=4 entries=4\nr6 = r1\nr7 = *(u32 *)(r6 + 0)\nr8 = *(u32 *)(r6 + 4)\nr3 = r7\nr3 += 6\nif r3 > r8 goto out\nr1 = r6\ncall f\nr2 = *(u8 *)(r7 + 1)\n${out}\nf: r2 = t ll\nr3 = 0\ncall bpf_tail_call\nr0 = 0\nexit`,
+  ),
+  no(
+    "result of a function that may have ended in a tail call, taken for its own",
+    "invalid variable-offset read from stack",
+    `.type xdp\n.map t prog_array key=4 value=4 entries=4\n*(u64 *)(r10 - 8) = 0\ncall f\nr1 = r10\nr1 += -8\nr0 &= 63\nr1 += r0\nr0 = *(u8 *)(r1 + 0)\nexit\nf: r2 = t ll\nr3 = 0\ncall bpf_tail_call\nr0 = 0\nexit`,
+  ),
+  ok(
+    "a broken global function only dead code calls",
+    ".type xdp\n.global g u32\nr1 = 1\nif r1 == 1 goto out\ncall g\nout: r0 = 0\nexit\ng: exit",
+  ),
+  ok(
+    "array element 0 by the upper half of a spilled zero",
+    ".type xdp\n.map a array key=4 value=8 entries=1\n*(u64 *)(r10 - 8) = 0\nr2 = r10\nr2 += -4\nr1 = a ll\ncall bpf_map_lookup_elem\nr0 = *(u64 *)(r0 + 0)\nexit",
+  ),
   no(
     "result used after a tail call",
     "R0 !read_ok",

@@ -3,7 +3,8 @@
  * registers and stack slots that move, change and index a map value. A seed gives the same program each time.
  */
 import type { Program } from "../../../src/bpf/program.ts";
-import { FUZZ_MAP, Random, VALUE_BYTES } from "./generate.ts";
+import { FUZZ_MAPS, VALUE_BYTES } from "./generate/maps.ts";
+import { Random } from "./generate/random.ts";
 import { program } from "./program-text.ts";
 
 const REGISTERS = ["r6", "r7", "r9"];
@@ -154,5 +155,5 @@ r9 = 5
 ${builder.lines.join("\n")}
 none: r0 = 0
 exit`);
-  return { ...made, maps: [FUZZ_MAP] };
+  return { ...made, maps: [FUZZ_MAPS.array] };
 }

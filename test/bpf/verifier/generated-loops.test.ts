@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import type { Program } from "../../../src/bpf/program.ts";
 import { verify } from "../../../src/bpf/verifier/verify.ts";
 import { linuxOracle, whySkipped } from "../../oracle/linux-oracle.ts";
-import { Twins } from "./execute.ts";
+import { inputsOf, Twins } from "./execute.ts";
 import { generateLoops } from "./generate-loops.ts";
 import { kernelVerdicts } from "./kernel-verdict.ts";
 
@@ -38,7 +38,7 @@ describe("generated loops", () => {
   test("run without a fault where accepted, the same in both engines", { timeout: HOUR_MS }, () => {
     const twins = new Twins();
     const problems = judged.flatMap(({ seed, program, accepted }) => {
-      const problem = accepted ? twins.run(program, seed, RUNS) : null;
+      const problem = accepted ? twins.run(program, inputsOf(program, seed, RUNS)).problem : null;
       return problem && !problem.includes("budget") ? [`seed ${seed}: ${problem}`] : [];
     });
     expect(problems).toEqual([]);

@@ -4,6 +4,7 @@ import { decode, encode } from "../../../src/bpf/codec.ts";
 import { isAbsentKfunc, KFUNCS, kfuncById } from "../../../src/bpf/helpers/kfuncs.ts";
 import { MAP_TYPES, type Program } from "../../../src/bpf/program.ts";
 import { linuxOracle } from "../../oracle/linux-oracle.ts";
+import { programBtf } from "../../oracle/program-btf.ts";
 
 export type KernelVerdict = {
   readonly accepted: boolean;
@@ -12,6 +13,9 @@ export type KernelVerdict = {
   readonly loadNs: number;
   readonly log: readonly string[];
 };
+
+/** Nobody: without any capability, where the kernel allows that at all. */
+export type Who = "root" | "nobody";
 
 /** enum bpf_prog_type and expected attach type. */
 const TYPES = {
@@ -22,7 +26,7 @@ const TYPES = {
 } as const;
 const RDONLY_PROG = 1 << 7;
 
-function hex(bytes: Uint8Array): string {
+export function hex(bytes: Uint8Array): string {
   return bytes.length === 0 ? "-" : Buffer.from(bytes).toString("hex");
 }
 
@@ -41,9 +45,14 @@ export function mapLines(program: Program): string[] {
   });
 }
 
-export function verifyLine(program: Program, level: number): string {
+/** Loads the program; with BTF where it has functions, as the kernel wants it for some of them. */
+export function verifyLines(program: Program, level: number, who: Who = "root"): string[] {
   const [type, attach] = TYPES[program.type];
-  return `verify ${level} ${type} ${attach} ${hex(forThisKernel(program.bytecode))}`;
+  const load = `verify ${level} ${type} ${attach} ${hex(forThisKernel(program.bytecode))}`;
+  // BTF is for CAP_BPF, as functions are.
+  if (program.subprograms.length === 0 || who === "nobody") return [load];
+  const { btf, funcInfo } = programBtf(program);
+  return [`btf ${hex(btf)} ${hex(funcInfo)}`, load];
 }
 
 /** libbpf's number for a call of a weak function that is not there (POISON_CALL_KFUNC_BASE). */
@@ -107,17 +116,18 @@ const BYTES_BEHIND: Readonly<Record<number, (count: number) => number>> = {
 };
 
 /** One process for all programs. @throws where there is no oracle */
-export function kernelVerdicts(programs: readonly Program[], level = 1): KernelVerdict[] {
+export function kernelVerdicts(programs: readonly Program[], level = 1, who: Who = "root"): KernelVerdict[] {
   const oracle = linuxOracle();
   if (typeof oracle === "string") throw new Error(oracle);
-  return oracle
-    .ask(programs.map((program) => [...mapLines(program), verifyLine(program, level)]))
-    .map(readVerdict);
+  const blocks = programs.map((program) => [...mapLines(program), ...verifyLines(program, level, who)]);
+  return (who === "root" ? oracle.ask(blocks) : oracle.askUnprivileged(blocks)).map(readVerdict);
 }
 
-function readVerdict(lines: readonly string[]): KernelVerdict {
+export function readVerdict(lines: readonly string[]): KernelVerdict {
   const failedMap = lines.find((line) => line.startsWith("map -"));
   if (failedMap) throw new Error(`the kernel refuses a map: ${failedMap}`);
+  const failedBtf = lines.find((line) => line.startsWith("btf -"));
+  if (failedBtf) throw new Error(`the kernel refuses BTF: ${failedBtf}`);
   const [, error = "-1", ns = "0"] = (lines.find((line) => line.startsWith("verified ")) ?? "").split(" ");
   const log = lines.filter((line) => line.startsWith("| ")).map((line) => line.slice(2));
   return { accepted: error === "0", error: Number(error), loadNs: Number(ns), log };
