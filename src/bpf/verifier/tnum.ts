@@ -1,7 +1,7 @@
 /**
  * What is known of each bit of a u64 ("tristate number"): a set `mask` bit means unknown.
  * Invariant: value & mask is 0n, both within 64 bits. Sound: x in a and y in b imply op(x, y) in op(a, b);
- * tnum.prop.test.ts draws both sides for every operation, and walks all 8-bit pairs.
+ * tnum-exhaustive.test.ts walks all pairs of 8 bits. All are exact but multiplication.
  * The arithmetic follows Vishwanathan et al., "Sound, Precise, and Fast Abstract Interpretation with
  * Tristate Numbers" (CGO'22).
  */
