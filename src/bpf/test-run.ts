@@ -132,6 +132,8 @@ function prepareRun(kernel: Kernel, loaded: LoadedProgram, packet: PacketBuffer,
   switch (loaded.type) {
     case "xdp": {
       packet.reset(data);
+      // Linux takes a fresh frame, all zeros in front of the packet; ours remembers the run before.
+      kernel.rt.memory.bytes.fill(0, packet.hardStart, packet.data);
       // A longer packet, which Linux would take as several buffers, gets all the room there is.
       packet.hardEnd = packet.hardStart + HEADROOM_BYTES + xdpRoom(packet, data.length);
       if (context && context.length >= 4) {
