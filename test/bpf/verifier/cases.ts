@@ -590,6 +590,13 @@ export const CASES: readonly Case[] = [
     "a broken global function only dead code calls",
     ".type xdp\n.global g u32\nr1 = 1\nif r1 == 1 goto out\ncall g\nout: r0 = 0\nexit\ng: exit",
   ),
+  no(
+    "an alignment known before a sign extension is forgotten",
+    "misaligned stack access",
+    plain(
+      "*(u64 *)(r10 - 8) = 0\ncall bpf_get_prandom_u32\nr0 <<= 13\nr0 = (s8)r0\nr1 = r10\nr1 += -8\nr1 += r0\nr0 = *(u16 *)(r1 + 0)\nexit",
+    ),
+  ),
   ok(
     "array element 0 by the upper half of a spilled zero",
     ".type xdp\n.map a array key=4 value=8 entries=1\n*(u64 *)(r10 - 8) = 0\nr2 = r10\nr2 += -4\nr1 = a ll\ncall bpf_map_lookup_elem\nr0 = *(u64 *)(r0 + 0)\nexit",
