@@ -237,6 +237,20 @@ export const CASES: readonly Case[] = [
       "r4 = r2\nr4 += 4\nif r4 > r3 goto out\nr5 = *(u16 *)(r2 + 0)\nr5 = be16 r5\nr2 += r5\nr4 = r2\nr4 += 2\nif r4 > r3 goto out\nr0 = *(u16 *)(r2 + 0)",
     ),
   ),
+  // A test of bits forgets the range, here 127 at most; what is left, 0xffff, and 3 are past the farthest offset.
+  no(
+    "offset known by its clear bits only, past what a packet may hold",
+    "invalid access to packet, off=1 size=2, R2(id=1,off=1,r=0)",
+    packet(
+      "r4 = r2\nr4 += 1\nif r4 > r3 goto out\nr5 = *(s8 *)(r2 + 0)\nif r5 & 0xffff0000 goto out\nr2 += r5\nr4 = r2\nr4 += 3\nif r4 > r3 goto out\nr0 = *(s16 *)(r2 + 1)",
+    ),
+  ),
+  ok(
+    "offset known by its clear bits only, within a packet",
+    packet(
+      "r4 = r2\nr4 += 1\nif r4 > r3 goto out\nr5 = *(s8 *)(r2 + 0)\nif r5 & 0xffff8000 goto out\nr2 += r5\nr4 = r2\nr4 += 3\nif r4 > r3 goto out\nr0 = *(s16 *)(r2 + 1)",
+    ),
+  ),
   ok("packet write", packet("r4 = r2\nr4 += 4\nif r4 > r3 goto out\n*(u32 *)(r2 + 0) = 7")),
   ok("misaligned packet read", packet("r4 = r2\nr4 += 9\nif r4 > r3 goto out\nr0 = *(u64 *)(r2 + 1)")),
   no("arithmetic on data_end", "pointer arithmetic on pkt_end prohibited", packet("r3 += 1")),
