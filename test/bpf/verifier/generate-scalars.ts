@@ -2,7 +2,7 @@
  * Straight programs on four numbers: arithmetic, comparisons, spills of every width. What the verifier knows
  * after each instruction is compared with the kernel's log. Same seed, same program (assembly text).
  */
-import { Random } from "./generate.ts";
+import { Random } from "./generate/random.ts";
 
 const REGS = [0, 6, 7, 8] as const;
 const NUMBERS = [

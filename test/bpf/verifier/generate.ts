@@ -101,6 +101,24 @@ const STRAIGHT: readonly Weighted<Idiom>[] = [
   { weight: 3, make: copyBytes },
 ];
 
+/** What one function may be made of without locks and references: there our log is the kernel's, line by line. */
+const ONE_FUNCTION: readonly Weighted<Idiom>[] = [
+  { weight: 30, make: arithmetic },
+  { weight: 14, make: skip },
+  { weight: 18, make: indexRegion },
+  { weight: 14, make: indexPacket },
+  { weight: 10, make: spill },
+  { weight: 5, make: stackIndex },
+  { weight: 6, make: loop },
+  { weight: 7, make: extend },
+  { weight: 4, make: atomic },
+  { weight: 2, make: packetLength },
+  { weight: 4, make: spillPointer },
+];
+
+const SCOPES = { all: IDIOMS, "one function": ONE_FUNCTION, unprivileged: STRAIGHT } as const;
+export type Scope = keyof typeof SCOPES;
+
 const TYPES: readonly Weighted<ProgramType>[] = [
   { weight: 60, make: "xdp" },
   { weight: 26, make: "tc" },
@@ -117,9 +135,9 @@ export type Generated = {
   readonly comparable: boolean;
 };
 
-export function generateWith(seed: number, privileged = true): Generated {
+export function generateWith(seed: number, scope: Scope = "all"): Generated {
   const random = new Random(seed);
-  const type = privileged ? pickWeighted(random, TYPES) : "socket_filter";
+  const type = scope === "unprivileged" ? "socket_filter" : pickWeighted(random, TYPES);
   const b = new Builder(random, type, {
     regions: [{ reg: VALUE, bytes: VALUE_BYTES }],
     ctx: 6,
@@ -143,7 +161,7 @@ export function generateWith(seed: number, privileged = true): Generated {
     if (random.chance(85)) b.load(random.pick(SIZES), reg, VALUE, 8 * reg);
     else b.set(reg, random.pick(IMMEDIATES));
   }
-  body(b, 2 + random.below(8), privileged ? IDIOMS : STRAIGHT);
+  body(b, 2 + random.below(8), SCOPES[scope]);
   // What the numbers came to is seen from outside.
   if (random.chance(70)) for (const reg of NUMBERS) b.store(8, VALUE, 24 + 8 * reg, reg);
   finish(b);

@@ -79,7 +79,7 @@ describe.skipIf(why !== "")(`without privileges, as the running kernel${why}`, (
   test(`on ${COUNT} generated filters`, { timeout: 3_600_000 }, () => {
     const programs = Array.from({ length: COUNT }, (_, seed) => ({
       name: `seed ${seed}`,
-      program: generateWith(seed, false).program,
+      program: generateWith(seed, "unprivileged").program,
     })).filter((row) => isForNobody(row.program));
     const { matrix, disagreements } = compare(programs);
     console.log(`verdicts as nobody, kernel/ours, on ${programs.length} programs: ${JSON.stringify(matrix)}`);
