@@ -182,8 +182,8 @@ describe.skipIf(!hasRedis)(`two nodes on one Redis, in trouble${why}`, () => {
 
   it("a slow Redis: hot answers go on", async () => {
     const under = begin();
-    for (const node of nodes) node.proxy.delayMs = 40;
-    await sleep(800 * LONGER);
+    for (const node of nodes) node.proxy.delayMs = 15;
+    await sleep(1_200 * LONGER);
     for (const node of nodes) node.proxy.delayMs = 0;
     await settle(under);
   });
