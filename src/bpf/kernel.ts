@@ -16,7 +16,7 @@ import type { BpfMap } from "./maps/map.ts";
 import { u32 } from "./maps/prog-array.ts";
 import { LayoutMismatch, OutOfMemory } from "./memory.ts";
 import { PacketBuffer, type PacketBufferOptions } from "./packet-buffer.ts";
-import type { MapDef, Program, ProgramObject, ProgramType } from "./program.ts";
+import { isEmulated, type MapDef, type Program, type ProgramObject, type ProgramType } from "./program.ts";
 import { Runtime, type RuntimeOptions } from "./runtime.ts";
 import { explain } from "./verifier/explain.ts";
 import { type Target, type Verdict, verify } from "./verifier/verify.ts";
@@ -123,6 +123,9 @@ export class Kernel {
 
   /** @throws LoadError */
   load(program: Program, options: LoadOptions = {}): LoadedProgram {
+    // First of all: its helpers are not here either, and the map is the reason.
+    const foreign = program.maps.find((def) => !isEmulated(def.type));
+    if (foreign) this.createMap(foreign);
     const decoded = decode(program.bytecode);
     if (!decoded.ok) {
       throw new LoadError(

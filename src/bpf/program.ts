@@ -20,7 +20,30 @@ export const MAP_TYPES = [
   { name: "sockmap", id: 15 },
   { name: "sockhash", id: 18 },
 ] as const; // ids: enum bpf_map_type of the Linux UAPI
-export type MapTypeName = (typeof MAP_TYPES)[number]["name"];
+export type EmulatedMapType = (typeof MAP_TYPES)[number]["name"];
+
+/** Linux has them and this machine has not: verify judges programs that use them, nothing runs them. */
+const VERIFIED_MAP_TYPES = [
+  { name: "perf_event_array", id: 4 },
+  { name: "stack_trace", id: 7 },
+  { name: "cgroup_array", id: 8 },
+  { name: "lru_percpu_hash", id: 10 },
+  { name: "lpm_trie", id: 11 },
+  { name: "devmap", id: 14 },
+  { name: "cpumap", id: 16 },
+  { name: "xskmap", id: 17 },
+  { name: "queue", id: 22 },
+  { name: "stack", id: 23 },
+  { name: "devmap_hash", id: 25 },
+  { name: "ringbuf", id: 27 },
+  { name: "bloom_filter", id: 30 },
+] as const;
+export const LINUX_MAP_TYPES = [...MAP_TYPES, ...VERIFIED_MAP_TYPES] as const;
+export type MapTypeName = (typeof LINUX_MAP_TYPES)[number]["name"];
+
+export function isEmulated(type: MapTypeName): type is EmulatedMapType {
+  return MAP_TYPES.some((row) => row.name === type);
+}
 
 export type MapDef = {
   readonly name: string;

@@ -7,7 +7,7 @@ import { decode } from "../bpf/codec.ts";
 import { CLASS, INSN_BYTES, MODE, WIDE_SRC } from "../bpf/isa.ts";
 import {
   type AttachType,
-  MAP_TYPES,
+  LINUX_MAP_TYPES,
   type MapDef,
   type MapTypeName,
   type Program,
@@ -103,9 +103,9 @@ function mapType(given: unknown, where: string): MapTypeName {
   const word = String(given)
     .toLowerCase()
     .replace(/^bpf_map_type_/, "");
-  const row = MAP_TYPES.find(({ name, id }) => name === word || String(id) === word);
+  const row = LINUX_MAP_TYPES.find(({ name, id }) => name === word || String(id) === word);
   if (!row) {
-    const known = MAP_TYPES.map(({ name }) => name).join(", ");
+    const known = LINUX_MAP_TYPES.map(({ name }) => name).join(", ");
     throw new UsageError(`${where}: type ${JSON.stringify(given)} is not known; known: ${known}`);
   }
   return row.name;

@@ -316,8 +316,8 @@ describe("assemble: errors", () => {
       "2:1: expected a map's name, or an index below 1, found map[1]",
     ],
     [
-      ".map m queue",
-      "1:8: expected a map type: hash, array, prog_array, percpu_hash, percpu_array, lru_hash, sockmap, sockhash, found 'queue'",
+      ".map m arena",
+      "1:8: expected a map type: hash, array, prog_array, percpu_hash, percpu_array, lru_hash, sockmap, sockhash, perf_event_array, stack_trace, cgroup_array, lru_percpu_hash, lpm_trie, devmap, cpumap, xskmap, queue, stack, devmap_hash, ringbuf, bloom_filter, found 'arena'",
     ],
     [".map m hash key=4 value=8", "1:26: expected entries=N, found end of line"],
     [

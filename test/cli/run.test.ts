@@ -124,6 +124,24 @@ describe.each(["jit", "interpreter"])("bmc run --engine %s", (engine) => {
 describe("bmc run refuses", () => {
   const STRAY = file("stray.s", "r2 = *(u32 *)(r1 + 4)\nr0 = *(u8 *)(r2 + 0)\nexit\n");
 
+  test.each([[], ["--no-verify"], ["--engine", "interpreter"]])(
+    "a map the machine has not, which verify judges (%s)",
+    (...args) => {
+      const text = `.type xdp
+.map m ringbuf key=0 value=0 entries=4096
+r1 = m ll\nr2 = 8\nr3 = 0\ncall bpf_ringbuf_reserve#131\nif r0 == 0 goto out
+r1 = r0\nr2 = 0\ncall bpf_ringbuf_submit#132\nout: r0 = 2\nexit\n`;
+      const path = file("ringbuf.s", text);
+      const verify = spawnSync(process.execPath, [CLI, "verify", path], { encoding: "utf8" });
+      expect(verify.status).toBe(0);
+      const result = run(path, "--data-in", PACKET, ...args);
+      expect(result).toMatchObject({ status: expect.toSatisfy((s) => s === 1 || s === 2), stdout: "" });
+      expect(result.stderr).toMatch(
+        /^[^\n]*map 'm' \(ringbuf\): this machine has no map of this type[^\n]*\n$/,
+      );
+    },
+  );
+
   test.each<[name: string, args: string[], status: number, message: RegExp]>([
     ["a run without a packet", [SWAP], 2, /--data-in/],
     ["a missing file", [join(folder, "none.s"), "--data-in", PACKET], 2, /none\.s: ENOENT/],

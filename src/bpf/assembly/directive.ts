@@ -2,7 +2,7 @@
  * Assembler directives: what a program needs beside instructions. `.type`, `.program`, `.license`, `.map`,
  * `.global` and `.absent`; each is one row below, docs/assembly.md describes them for users.
  */
-import { type FuncArg, MAP_TYPES, type MapDef, type MapTypeName } from "../program.ts";
+import { type FuncArg, LINUX_MAP_TYPES, type MapDef, type MapTypeName } from "../program.ts";
 import { programKind, type SectionKind } from "../section-names.ts";
 import type { Cursor } from "./cursor.ts";
 import type { Token } from "./lexer.ts";
@@ -57,7 +57,7 @@ function parseLicense(cursor: Cursor, into: Declarations): void {
   into.license = token.text;
 }
 
-const MAP_TYPE_NAMES = new Map(MAP_TYPES.map((row) => [row.name as string, row.name]));
+const MAP_TYPE_NAMES = new Map(LINUX_MAP_TYPES.map((row) => [row.name as string, row.name]));
 const NUMBER_OPTIONS = ["key", "value", "entries", "flags", "lock"] as const;
 type NumberOption = (typeof NUMBER_OPTIONS)[number];
 

@@ -3,7 +3,7 @@
  * turns into one-element arrays. A definition this machine cannot hold stays in the list with its
  * reason: only programs that use it are refused.
  */
-import { MAP_TYPES, type MapDef } from "../program.ts";
+import { LINUX_MAP_TYPES, type MapDef } from "../program.ts";
 import type { Btf, BtfMember } from "./btf.ts";
 import { sortByOffset, within } from "./by-offset.ts";
 import {
@@ -62,9 +62,9 @@ function objectMap(
   more: Partial<MapDef>,
 ): ObjectMap {
   const base = { name, ...place, refersTo: "map" as const };
-  const type = MAP_TYPES.find((row) => row.id === numbers.type)?.name;
+  const type = LINUX_MAP_TYPES.find((row) => row.id === numbers.type)?.name;
   if (!type) {
-    const known = MAP_TYPES.map((row) => row.name).join(", ");
+    const known = LINUX_MAP_TYPES.map((row) => row.name).join(", ");
     return { ...base, def: null, problem: `map '${name}' has type ${numbers.type}; known are ${known}` };
   }
   if (numbers.valueBytes > MAX_VALUE_BYTES || numbers.keyBytes > MAX_VALUE_BYTES) {

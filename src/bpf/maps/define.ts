@@ -2,7 +2,7 @@
  * Which map definitions Linux would create (man 2 bpf, and the errno it answers). A table: one row a type.
  * Returned as values: the kernel room turns a refusal into a LoadError.
  */
-import type { MapDef, MapTypeName } from "../program.ts";
+import { type EmulatedMapType, isEmulated, type MapDef } from "../program.ts";
 import { ERRNO } from "./map.ts";
 
 /** Creation flags (Linux UAPI). */
@@ -38,7 +38,7 @@ type Shape = {
   readonly perCpu?: true;
 };
 
-const SHAPES: Readonly<Record<MapTypeName, Shape>> = {
+const SHAPES: Readonly<Record<EmulatedMapType, Shape>> = {
   array: {
     key: "index",
     valueBytes: null,
@@ -57,11 +57,14 @@ export type MapProblem = { readonly errno: number; readonly message: string };
 
 /** @returns null when Linux would create this map */
 export function mapProblem(def: MapDef): MapProblem | null {
-  const shape = SHAPES[def.type];
   const bad = (message: string, errno: number = ERRNO.EINVAL): MapProblem => ({
     errno,
     message: `map '${def.name}' (${def.type}): ${message}`,
   });
+  if (!isEmulated(def.type)) {
+    return bad("this machine has no map of this type; verify judges it, run does not");
+  }
+  const shape = SHAPES[def.type];
   for (const [what, value] of [
     ["key_size", def.keyBytes],
     ["value_size", def.valueBytes],

@@ -63,6 +63,7 @@ const NEVER_NULL = new Set<Kind>([
   "map_value",
   "map_key",
   "mem",
+  "ringbuf_mem",
   "sock",
   "sock_common",
   "tcp_sock",

@@ -97,7 +97,7 @@ export function formatValue(v: Value, precise = false, frame = 0): string {
   }
   if (v.off) parts.push(`off=${signed(BigInt(v.off))}`);
   if (isPacketKind(v.kind)) parts.push(`r=${v.range < 0 ? hex64(BigInt(v.range)) : v.range}`);
-  if (v.kind === "mem") parts.push(`sz=${v.size}`);
+  if (v.kind === "mem" || v.kind === "ringbuf_mem") parts.push(`sz=${v.size}`);
   if (isConstant(v.scalar)) {
     if (v.scalar.smin !== 0n) parts.push(`imm=${signed(v.scalar.smin)}`);
   } else {

@@ -4,12 +4,12 @@
  */
 import { helperName } from "../helpers/names.ts";
 import type { MapDef, MapTypeName } from "../program.ts";
-import { MAP_TYPES } from "../program.ts";
 import { forgetCallerSaved, forgetPackets } from "./forget.ts";
 import { enterCallback, returnAsOther } from "./function-call.ts";
 import { whyRefused } from "./helpers-elsewhere.ts";
 import { isGplCompatible } from "./license.ts";
 import { type VerifierArg, type VerifierHelper, verifierHelper } from "./linux-helpers.ts";
+import { checkMapFits } from "./map-helpers-fit.ts";
 import { checkRegion, checkUnmodifiedContext, rangeValue } from "./memory-access.ts";
 import { checkNicHelper } from "./nic.ts";
 import { markPrecise } from "./precision.ts";
@@ -37,6 +37,8 @@ type Found = {
   viewed: number;
   callback: Value | null;
   key: number | null;
+  /** Bytes of the memory asked for. */
+  bytes: number;
 };
 
 /** @returns the next instruction */
@@ -55,11 +57,11 @@ export function stepHelper(w: Walk, id: number): number {
   if (w.state.lock && !helper.underLock) {
     w.reject("spin-lock", "function calls are not allowed while holding a lock");
   }
-  const found: Found = { map: null, ref: 0, viewed: 0, callback: null, key: null };
+  const found: Found = { map: null, ref: 0, viewed: 0, callback: null, key: null, bytes: 0 };
   helper.args.forEach((kind, index) => {
     checkArgument(w, helper, kind, index, found);
   });
-  checkMapFits(w, helper, found);
+  if (found.map) checkMapFits(w, helper, found.map);
 
   if (helper.name === "tail_call") w.checkNoReference("tail_call");
   if (found.ref !== 0) w.releaseReference(found.ref);
@@ -77,7 +79,7 @@ export function stepHelper(w: Walk, id: number): number {
 /** Maps that have an element for every index below their size: a known key cannot miss. */
 const ALWAYS_FULL = new Set<MapTypeName>(["array", "percpu_array"]);
 
-function resultOf(w: Walk, helper: VerifierHelper, { map, key, viewed }: Found): Value {
+function resultOf(w: Walk, helper: VerifierHelper, { map, key, viewed, bytes }: Found): Value {
   if (helper.ret === "void") return UNINIT;
   if (helper.ret === "integer") {
     return helper.range ? rangeValue(helper.range[0], helper.range[1]) : UNKNOWN_VALUE;
@@ -100,6 +102,8 @@ function resultOf(w: Walk, helper: VerifierHelper, { map, key, viewed }: Found):
         return pointer("sock", { orNull: true, id, ref: id });
       }
       return pointer("map_value", { orNull: !isCertain, id, map });
+    case "ringbuf_mem_or_null":
+      return pointer("ringbuf_mem", { orNull: true, id, ref, size: bytes });
     case "sock_or_null":
       return pointer("sock", { orNull: true, id, ref: ref || viewed });
     case "sock_common_or_null":
@@ -127,11 +131,20 @@ const EXPECTED: Readonly<Partial<Record<VerifierArg, string>>> = {
   sock_common: "sock_common, sock, tcp_sock, xdp_sock",
   map_value_out: "fp, pkt, pkt_meta, map_key, map_value, mem, ringbuf_mem, buf, trusted_ptr_",
   sock_release: "sock_common, sock, tcp_sock, xdp_sock, ptr_, trusted_ptr_",
+  ringbuf_mem: "ringbuf_mem",
   size: "scalar",
   size_or_zero: "scalar",
 };
 
-const MEMORY_KINDS = new Set(["stack", "packet", "packet_meta", "map_key", "map_value", "mem"]);
+const MEMORY_KINDS = new Set([
+  "stack",
+  "packet",
+  "packet_meta",
+  "map_key",
+  "map_value",
+  "mem",
+  "ringbuf_mem",
+]);
 
 function checkArgument(
   w: Walk,
@@ -184,7 +197,7 @@ function checkArgument(
         reg,
         v,
         kind === "map_key" ? map.keyBytes : map.valueBytes,
-        kind === "map_value_out" ? FILLS : READS,
+        kind === "map_value_out" && map.type !== "bloom_filter" ? FILLS : READS,
       );
       if (
         kind === "map_key" &&
@@ -207,6 +220,17 @@ function checkArgument(
     case "size":
     case "size_or_zero":
       checkSize(w, reg, v, kind === "size_or_zero", helper.args[index - 1]!);
+      return;
+    case "alloc_size":
+      if (v.kind !== "scalar") wrong();
+      if (!isConstant(v.scalar)) w.reject("helper-size", `R${reg} is not a known constant'`);
+      found.bytes = Number(BigInt.asUintN(32, v.scalar.tnum.value));
+      markPrecise(w, reg);
+      return;
+    case "ringbuf_mem":
+      if (v.kind !== "ringbuf_mem" || v.orNull) wrong();
+      checkRecord(w, reg, v);
+      found.ref = v.ref;
       return;
     case "out_u64":
       if (!MEMORY_KINDS.has(v.kind) || v.orNull) wrong();
@@ -241,6 +265,23 @@ function checkArgument(
         found.ref = v.ref;
       }
       return;
+  }
+}
+
+/** A record is given back by the address it was given out with. */
+function checkRecord(w: Walk, reg: number, v: Value): void {
+  if (v.ref === 0) w.reject("reference-leak", `R${reg} must be referenced when passed to release function`);
+  if (v.off !== 0) {
+    w.reject(
+      "helper-argument",
+      `R${reg} must have zero offset when passed to release func or trusted arg to kfunc`,
+    );
+  }
+  if (!isConstant(v.scalar) || v.scalar.tnum.value !== 0n) {
+    w.reject(
+      "helper-argument",
+      `variable ${typeName(v)} access var_off=${formatTnum(v.scalar.tnum)} disallowed`,
+    );
   }
 }
 
@@ -317,61 +358,4 @@ function spinLock(w: Walk, reg: number, v: Value, isLock: boolean): void {
   if (!lock) w.reject("spin-lock", `bpf_spin_${name} without taking a lock`);
   if (lock.id !== v.id || lock.map !== map) w.reject("spin-lock", `bpf_spin_${name} of different lock`);
   w.state.lock = null;
-}
-
-/** Helpers made for one family of maps; and maps that only some helpers may touch. */
-const MAPS_OF_HELPER: Readonly<Record<string, readonly MapTypeName[]>> = {
-  tail_call: ["prog_array"],
-  sk_redirect_map: ["sockmap"],
-  sk_redirect_hash: ["sockhash"],
-  map_lookup_percpu_elem: ["percpu_array", "percpu_hash"],
-  // Made for types of maps this machine does not have.
-  perf_event_read: [],
-  perf_event_output: [],
-  perf_event_read_value: [],
-  skb_under_cgroup: [],
-  current_task_under_cgroup: [],
-  redirect_map: [],
-  map_push_elem: [],
-  map_pop_elem: [],
-  map_peek_elem: [],
-  ringbuf_output: [],
-  ringbuf_query: [],
-  for_each_map_elem: ["hash", "array", "percpu_hash", "percpu_array", "lru_hash"],
-};
-const HELPERS_OF_MAP: Readonly<Partial<Record<MapTypeName, readonly string[]>>> = {
-  prog_array: ["tail_call"],
-  sockmap: ["sk_redirect_map", "map_delete_elem", "map_lookup_elem", "map_update_elem"],
-  sockhash: ["sk_redirect_hash", "map_delete_elem", "map_lookup_elem", "map_update_elem"],
-};
-
-/** Not for programs that run under the lock of the sockets in the map. */
-const CHANGES_SOCKET_MAP = new Set(["map_update_elem", "map_delete_elem"]);
-
-function checkMapFits(w: Walk, helper: VerifierHelper, found: Found): void {
-  const { map } = found;
-  if (!map) return;
-  if (helper.name === "for_each_map_elem" && !MAPS_OF_HELPER.for_each_map_elem?.includes(map.type)) {
-    w.reject("map-helper-mismatch", "callback function not allowed for map");
-  }
-  if (helper.name === "tail_call" && map.type !== "prog_array") {
-    w.reject("map-helper-mismatch", "expected prog array map for tail call");
-  }
-  const helperWants = MAPS_OF_HELPER[helper.name];
-  const mapWants = HELPERS_OF_MAP[map.type];
-  const isSocketMap = map.type === "sockmap" || map.type === "sockhash";
-  const fits =
-    (!helperWants || helperWants.includes(map.type)) &&
-    (!mapWants || mapWants.includes(helper.name)) &&
-    !(isSocketMap && CHANGES_SOCKET_MAP.has(helper.name) && w.program.type === "sk_skb");
-  if (!fits) {
-    const typeId = MAP_TYPES.find((row) => row.name === map.type)?.id;
-    w.reject(
-      "map-helper-mismatch",
-      `cannot pass map_type ${typeId} into func bpf_${helper.name}#${helper.id}`,
-    );
-  }
-  if (helper.name === "map_update_elem" || helper.name === "map_delete_elem") {
-    if (map.readOnlyForPrograms) w.reject("map-access", "write into map forbidden");
-  }
 }

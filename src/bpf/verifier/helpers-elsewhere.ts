@@ -55,6 +55,12 @@ export const ELSEWHERE: readonly Row[] = [
   row(123, "get_current_ancestor_cgroup_id", ALL, ["anything"]),
   row(124, "sk_assign", TC, ["ctx", "sock", "anything"]),
   row(130, "ringbuf_output", ALL, ["const_map_ptr", "mem_rdonly", "size_or_zero", "anything"]),
+  row(131, "ringbuf_reserve", ALL, ["const_map_ptr", "alloc_size", "anything"], {
+    ret: "ringbuf_mem_or_null",
+    acquires: true,
+  }),
+  row(132, "ringbuf_submit", ALL, ["ringbuf_mem", "anything"], { ret: "void" }),
+  row(133, "ringbuf_discard", ALL, ["ringbuf_mem", "anything"], { ret: "void" }),
   row(134, "ringbuf_query", ALL, ["const_map_ptr", "anything"]),
   // The kernel's own socket types: what comes back may be compared, not followed.
   row(136, "skc_to_tcp6_sock", ALL, ["sock"]),
@@ -79,7 +85,7 @@ type NotModelled = { readonly types: readonly ProgramType[]; readonly names: str
 const NOT_MODELLED: readonly NotModelled[] = [
   {
     types: ALL,
-    names: `ringbuf_reserve ringbuf_submit ringbuf_discard get_task_stack per_cpu_ptr this_cpu_ptr
+    names: `get_task_stack per_cpu_ptr this_cpu_ptr
       task_storage_get task_storage_delete snprintf timer_init timer_set_callback timer_start timer_cancel
       task_pt_regs find_vma strncmp kptr_xchg dynptr_from_mem ringbuf_reserve_dynptr
       ringbuf_submit_dynptr ringbuf_discard_dynptr dynptr_read dynptr_write dynptr_data user_ringbuf_drain

@@ -13,6 +13,7 @@ import { ELSEWHERE } from "./helpers-elsewhere.ts";
  * - `sock` any socket pointer (`sock_common` too, which Linux words otherwise); `sock_release` one whose reference ends here
  * - `map_value_out` memory of the map's value size that the helper fills
  * - `out_u64` 8 bytes the helper fills
+ * - `alloc_size` a constant: bytes of the record asked for; `ringbuf_mem` such a record, whose reference ends here
  * - `mem_write_init` memory the helper reads and writes
  */
 export type VerifierArg =
@@ -22,8 +23,15 @@ export type VerifierArg =
   | "map_value_out"
   | "sock_release"
   | "out_u64"
+  | "alloc_size"
+  | "ringbuf_mem"
   | "mem_write_init";
-export type VerifierReturn = ReturnKind | "sock_or_null" | "sock_common_or_null" | "tcp_sock_or_null";
+export type VerifierReturn =
+  | ReturnKind
+  | "ringbuf_mem_or_null"
+  | "sock_or_null"
+  | "sock_common_or_null"
+  | "tcp_sock_or_null";
 
 export type VerifierHelper = {
   readonly id: number;

@@ -139,6 +139,7 @@ export function store(w: Walk, access: Access, source: number | null, stored: Va
       if (w.leaks(stored)) w.reject("pointer-leak", `R${source} leaks addr into packet`);
       break;
     case "mem":
+    case "ringbuf_mem":
       if (w.leaks(stored)) w.reject("pointer-leak", `R${source} leaks addr into mem`);
       break;
     default:
@@ -160,6 +161,7 @@ export function checkRegion(w: Walk, access: Access): void {
       checkPacket(w, reg, v, off, size);
       return;
     case "mem":
+    case "ringbuf_mem":
       if (write && v.readOnly) w.reject("map-access", `R${reg} cannot write into ${typeName(v)}`);
       checkSpan(w, reg, v, off, size, v.size);
       return;
@@ -206,6 +208,19 @@ const MAP_STRUCTS: Readonly<Partial<Record<MapTypeName, string>>> = {
   array: "bpf_array",
   percpu_array: "bpf_array",
   prog_array: "bpf_array",
+  perf_event_array: "bpf_array",
+  cgroup_array: "bpf_array",
+  lru_percpu_hash: "bpf_htab",
+  lpm_trie: "lpm_trie",
+  devmap: "bpf_dtab",
+  devmap_hash: "bpf_dtab",
+  cpumap: "bpf_cpu_map",
+  xskmap: "xsk_map",
+  queue: "bpf_queue_stack",
+  stack: "bpf_queue_stack",
+  ringbuf: "bpf_ringbuf_map",
+  stack_trace: "bpf_stack_map",
+  bloom_filter: "bpf_bloom_filter",
   sockmap: "bpf_stab",
   sockhash: "bpf_shtab",
 };
@@ -254,9 +269,12 @@ function rejectSpan(
   );
 }
 
+/** Values are the kernel's own: a program may read them. */
+const KERNEL_WRITTEN = new Set<MapTypeName>(["devmap", "devmap_hash"]);
+
 function checkMapValue(w: Walk, reg: number, v: Value, off: number, size: number, write: boolean): void {
   const map = v.map as MapDef;
-  if (write && map.readOnlyForPrograms) {
+  if (write && (map.readOnlyForPrograms || KERNEL_WRITTEN.has(map.type))) {
     w.reject(
       "map-access",
       `write into map forbidden, value_size=${map.valueBytes} off=${v.off + off} size=${size}`,

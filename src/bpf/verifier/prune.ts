@@ -103,6 +103,7 @@ function valueSafe(
     case "map_value":
     case "map_key":
     case "mem":
+    case "ringbuf_mem":
       return (
         old.map === now.map &&
         old.off === now.off &&

@@ -22,6 +22,7 @@ export const KIND_NAMES = {
   sock_common: "sock_common",
   tcp_sock: "tcp_sock",
   mem: "mem",
+  ringbuf_mem: "ringbuf_mem",
   func: "func",
   iter_active: "iter_num",
   iter_drained: "iter_num",
@@ -54,7 +55,7 @@ export type Value = {
   readonly map: MapDef | null;
   /** Stack pointers: index of the frame that owns the stack. */
   readonly frame: number;
-  /** `mem`: bytes it points to. `func`: subprogram index. */
+  /** `mem`, `ringbuf_mem`: bytes it points to. `func`: subprogram index. */
   readonly size: number;
   readonly readOnly: boolean;
   /** Values of a map's direct (wide-load) pointers have no look-up identity. */

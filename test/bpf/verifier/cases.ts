@@ -5,6 +5,7 @@
  * Callbacks are recorded from the objects libbpf loads: bare bytecode lacks the BTF the kernel wants there.
  */
 import { type Case, no, ok } from "./case.ts";
+import { FOREIGN_MAP_CASES } from "./foreign-map-cases.ts";
 import { SCALAR_CASES } from "./scalar-cases.ts";
 import { SOCKET_CASES } from "./socket-cases.ts";
 
@@ -993,6 +994,7 @@ exit`,
     ),
   ),
   no("may_goto out of range", "jump out of range", plain("r0 = 0\nmay_goto +9\nexit")),
+  ...FOREIGN_MAP_CASES,
   ...SCALAR_CASES,
   ...SOCKET_CASES,
 ];

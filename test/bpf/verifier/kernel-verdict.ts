@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { decode, encode } from "../../../src/bpf/codec.ts";
 import { isAbsentKfunc, KFUNCS, kfuncById } from "../../../src/bpf/helpers/kfuncs.ts";
-import { MAP_TYPES, type Program } from "../../../src/bpf/program.ts";
+import { LINUX_MAP_TYPES, type Program } from "../../../src/bpf/program.ts";
 import { linuxOracle } from "../../oracle/linux-oracle.ts";
 import { programBtf } from "../../oracle/program-btf.ts";
 
@@ -32,7 +32,7 @@ export function hex(bytes: Uint8Array): string {
 
 export function mapLines(program: Program): string[] {
   return program.maps.flatMap((map, index) => {
-    const id = MAP_TYPES.find((row) => row.name === map.type)!.id;
+    const id = LINUX_MAP_TYPES.find((row) => row.name === map.type)!.id;
     const flags = map.flags | (map.readOnlyForPrograms ? RDONLY_PROG : 0);
     const size = `${id} ${map.keyBytes} ${map.valueBytes} ${map.maxEntries}`;
     const lines = [
