@@ -192,6 +192,7 @@ function checkArgument(
         return;
       }
       if (!MEMORY_KINDS.has(v.kind) || v.orNull) wrong();
+      if (kind === "map_key" && map.keyBytes === 0) w.reject("helper-size", "invalid zero-sized read");
       memory(
         w,
         reg,

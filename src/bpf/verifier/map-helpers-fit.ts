@@ -47,6 +47,10 @@ const HELPERS_OF_MAP: Readonly<Partial<Record<MapTypeName, readonly string[]>>> 
 const CHANGES_SOCKET_MAP = new Set(["map_update_elem", "map_delete_elem"]);
 
 export function checkMapFits(w: Walk, helper: VerifierHelper, map: MapDef): void {
+  if (helper.name === "map_update_elem" || helper.name === "map_delete_elem") {
+    const isKernels = map.type === "devmap" || map.type === "devmap_hash";
+    if (map.readOnlyForPrograms || isKernels) w.reject("map-access", "write into map forbidden");
+  }
   if (helper.name === "for_each_map_elem" && !MAPS_OF_HELPER.for_each_map_elem?.includes(map.type)) {
     w.reject("map-helper-mismatch", "callback function not allowed for map");
   }
@@ -72,8 +76,5 @@ export function checkMapFits(w: Walk, helper: VerifierHelper, map: MapDef): void
       "map-helper-mismatch",
       "a look-up in an xskmap is not known to this verifier, though Linux has it",
     );
-  }
-  if (helper.name === "map_update_elem" || helper.name === "map_delete_elem") {
-    if (map.readOnlyForPrograms) w.reject("map-access", "write into map forbidden");
   }
 }
