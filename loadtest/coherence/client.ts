@@ -4,7 +4,7 @@ import type { Answer, Operation } from "./model.ts";
 /** `lost`: no answer, or one that leaves open whether it was carried out. */
 export type Heard =
   | { readonly outcome: "answered"; readonly answer: Answer; readonly cas?: string }
-  | { readonly outcome: "lost" | "refused"; readonly why: string };
+  | { readonly outcome: "lost"; readonly why: string };
 
 export type Request = {
   readonly key: string;

@@ -41,8 +41,7 @@ export class HttpClient implements Client {
     const answer = (answers as Readonly<Record<number, Answer>>)[status];
     if (answer !== undefined) return { outcome: "answered", answer };
     const why = `${status} ${response.body.slice(0, 200)}`;
-    // Shed before it began; any other 5xx may have been carried out.
-    if (status === 429) return { outcome: "refused", why };
+    // It may have been carried out.
     if (status >= 500) return { outcome: "lost", why };
     throw new Error(`${method} ${key} was answered ${why}`);
   }

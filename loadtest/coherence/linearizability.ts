@@ -13,7 +13,7 @@ import { type Answer, type Operation, REFUSED, type State, step } from "./model.
 
 export type Call = {
   readonly operation: Operation;
-  /** open: the answer may still come. lost: nobody heard it. refused: the server said it did nothing. */
+  /** open: the answer may still come. lost: nobody heard it. refused: it changed nothing, whatever became of it. */
   outcome: "open" | "answered" | "lost" | "refused";
   answer: Answer;
   /** Its bit in a world's `done` while it is pending. */
@@ -69,7 +69,7 @@ export class KeyHistory {
     this.#events.push({ at: "end", call });
   }
 
-  /** It was not carried out and never will be. */
+  /** It changed nothing and never will: a read nobody heard of, say. */
   refuse(call: Call): void {
     call.outcome = "refused";
   }

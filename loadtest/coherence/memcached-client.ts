@@ -5,7 +5,7 @@ import { AnswerLost, LineSocket } from "./line-socket.ts";
 import { answerIn, command, MEMCACHED_SAYS } from "./memcached-text.ts";
 
 const FRAME_BYTES = 8;
-/** The programs take every mg for a write: with many of them nothing would stay hot. */
+/** The programs answer no meta command: too many of them, and little would be answered hot. */
 const META_EVERY = { read: 16, write: 3 } as const;
 
 /** A datagram may be dropped for good; loopback answers within a fraction of this. */

@@ -37,24 +37,18 @@ export type CoherenceResult = {
 };
 
 /** All clients stop here, so that histories are judged and forgotten. */
-const ROUND_OPERATIONS = 100;
+const ROUND_OPERATIONS = 1_000;
 /** Wall clocks are read at slightly different moments, and expiry counts in milliseconds. */
 const END_SLACK_MS = 15;
 /** A lost operation takes effect within this time or never: longer than any deadline of the service. */
 const LOST_MS = 6_000;
 const VIOLATIONS_MAX = 5;
 
-type Ending = {
-  readonly call: Call | null;
-  readonly value: string;
-  readonly atMs: number;
-  readonly isEnd: boolean;
-};
-
 /** One key's history, with the ends of its items put in at their time. */
 class TimedKey {
   readonly history: KeyHistory;
-  #endings: Ending[] = [];
+  /** In the order of their time. */
+  #due: { readonly atMs: number; readonly happen: () => void }[] = [];
   lost: { readonly call: Call; readonly atMs: number }[] = [];
 
   constructor(key: string) {
@@ -65,29 +59,20 @@ class TimedKey {
   advance(nowMs: number): void {
     for (const { call, atMs } of this.lost) if (nowMs - atMs > LOST_MS) this.history.end(call);
     this.lost = this.lost.filter(({ atMs }) => nowMs - atMs <= LOST_MS);
-    while (this.#endings.length > 0 && (this.#endings[0] as Ending).atMs <= nowMs) {
-      const { call, value, atMs, isEnd } = this.#endings.shift() as Ending;
-      if (isEnd) this.history.return(call as Call, undefined);
-      else {
-        const ending = this.history.call({ kind: "expire", value });
-        this.#schedule({ call: ending, value, atMs: atMs + this.#spans.get(value)!, isEnd: true });
-        this.#spans.delete(value);
-      }
-    }
+    while (this.#due.length > 0 && this.#due[0]!.atMs <= nowMs) this.#due.shift()!.happen();
   }
 
-  /** From the item's first possible end to its last one. */
-  readonly #spans = new Map<string, number>();
-
-  endsAt(value: string, calledMs: number, returnedMs: number, ttlMs: number): void {
-    const from = calledMs + ttlMs - END_SLACK_MS;
-    this.#spans.set(value, returnedMs + ttlMs + END_SLACK_MS - from);
-    this.#schedule({ call: null, value, atMs: from, isEnd: false });
+  /** The item written as `value` ends at some moment between the two. */
+  endsBetween(value: string, fromMs: number, toMs: number): void {
+    this.#schedule(fromMs, () => {
+      const ending = this.history.call({ kind: "expire", value });
+      this.#schedule(toMs, () => this.history.return(ending, undefined));
+    });
   }
 
-  #schedule(ending: Ending): void {
-    this.#endings.push(ending);
-    this.#endings.sort((a, b) => a.atMs - b.atMs);
+  #schedule(atMs: number, happen: () => void): void {
+    this.#due.push({ atMs, happen });
+    this.#due.sort((a, b) => a.atMs - b.atMs);
   }
 }
 
@@ -157,13 +142,15 @@ export async function runCoherence(plan: CoherencePlan): Promise<CoherenceResult
       history.return(call, heard.answer);
       result.answersBy[client.protocol]++;
       const { operation, ttlSeconds } = request;
-      if (ttlSeconds > 0 && "value" in operation)
-        key.endsAt(operation.value, calledMs, nowMs, ttlSeconds * 1_000);
+      if (ttlSeconds > 0 && "value" in operation) {
+        const ttlMs = ttlSeconds * 1_000;
+        key.endsBetween(operation.value, calledMs + ttlMs - END_SLACK_MS, nowMs + ttlMs + END_SLACK_MS);
+      }
       return heard;
     }
     result.lost++;
     result.lostWhy[heard.why] = (result.lostWhy[heard.why] ?? 0) + 1;
-    if (heard.outcome === "refused" || request.operation.kind === "read") history.refuse(call);
+    if (request.operation.kind === "read") history.refuse(call);
     else {
       history.lose(call);
       key.lost.push({ call, atMs: nowMs });
@@ -188,7 +175,7 @@ export async function runCoherence(plan: CoherencePlan): Promise<CoherenceResult
     result.violations.length < VIOLATIONS_MAX &&
     !plan.until?.()
   ) {
-    const turns = Math.ceil(ROUND_OPERATIONS / clients.length) * 10;
+    const turns = Math.ceil(ROUND_OPERATIONS / clients.length);
     await Promise.all(
       clients.map(async (client, i) => {
         for (let n = 0; n < turns; n++) await turn(client, workloads[i] as Workload);

@@ -5,12 +5,10 @@
  * answers, growth, leaked sockets and timers. Exit 1 if there is any. See docs/loadtest.md.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { parseArgs } from "node:util";
 import { Prng } from "../../src/sim/prng.ts";
 import { type CoherenceResult, runCoherence } from "../coherence/run.ts";
-import { pinSelf, Service } from "../server.ts";
+import { freePort, pinSelf, Service } from "../server.ts";
 import { type Ports, prepareTrouble, REFUSED, TROUBLES } from "./trouble.ts";
 import { growth, median, megabytes, readVitals, type Vitals } from "./vitals.ts";
 
@@ -59,10 +57,7 @@ function readOptions(argv: string[]) {
 }
 
 async function startRedis(): Promise<{ url: string; stop(): void }> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as { port: number };
-  probe.close();
+  const port = await freePort();
   const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
   const child = spawn("redis-server", args, { stdio: ["ignore", "pipe", "inherit"] });
   process.once("exit", () => child.kill("SIGKILL"));
