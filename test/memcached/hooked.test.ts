@@ -173,7 +173,7 @@ describe("coherence", () => {
     expect((await hits()) - before, `${key} is hot`).toBe(1);
   };
   const udp = async (text: string) =>
-    (await ask(portOf(on), frame(7, text))).map((reply) => reply.toString("latin1", 8)).join("");
+    (await ask(portOf(on), frame(7, text), 60, 10_000)).map((reply) => reply.toString("latin1", 8)).join("");
 
   test.each<[string, () => Promise<unknown>, string | null]>([
     ["set over TCP", () => talk(portOf(on), ["set c 0 0 3\r\nnew\r\n"]), "new"],

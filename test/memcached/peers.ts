@@ -146,11 +146,16 @@ export function normalised(reply: string, heard: (cas: string) => void = () => u
 }
 
 /** Sends one datagram; the payloads that came back, frames cut off and joined, until it is quiet. */
-export async function ask(port: number, datagram: Buffer, quietMs = 60): Promise<Buffer[]> {
+export async function ask(
+  port: number,
+  datagram: Buffer,
+  quietMs = 60,
+  firstMs = 2 * quietMs,
+): Promise<Buffer[]> {
   const socket = createSocket("udp4");
   const got: Buffer[] = [];
   await new Promise<void>((resolve) => {
-    let timer = setTimeout(resolve, 2 * quietMs);
+    let timer = setTimeout(resolve, firstMs);
     socket.on("message", (reply) => {
       got.push(reply);
       clearTimeout(timer);

@@ -4,7 +4,14 @@ import net, { type AddressInfo, type Socket } from "node:net";
 
 export type Direction = "up" | "down";
 
-type Pipe = { readonly from: Socket; readonly to: Socket; readonly direction: Direction; held: Buffer[] };
+type Pipe = {
+  readonly from: Socket;
+  readonly to: Socket;
+  readonly direction: Direction;
+  /** On their way, in order: a chunk never overtakes an earlier one, also when the delay ends. */
+  readonly late: { readonly chunk: Buffer; readonly atMs: number }[];
+  held: Buffer[];
+};
 
 export class TcpProxy {
   readonly port: number;
@@ -61,17 +68,29 @@ export class TcpProxy {
   }
 
   #pipe(from: Socket, to: Socket, direction: Direction): void {
-    const pipe: Pipe = { from, to, direction, held: [] };
+    const pipe: Pipe = { from, to, direction, late: [], held: [] };
     this.#pipes.add(pipe);
     from.on("data", (chunk) => {
-      if (this.delayMs > 0) setTimeout(() => this.#pass(pipe, chunk), this.delayMs);
-      else this.#pass(pipe, chunk);
+      pipe.late.push({ chunk, atMs: performance.now() + this.delayMs });
+      if (pipe.late.length === 1) this.#deliver(pipe);
     });
     from.on("error", () => {});
     from.on("close", () => {
       this.#pipes.delete(pipe);
       to.destroy();
     });
+  }
+
+  #deliver(pipe: Pipe): void {
+    for (let first = pipe.late[0]; first !== undefined; first = pipe.late[0]) {
+      const restMs = first.atMs - performance.now();
+      if (restMs > 0) {
+        setTimeout(() => this.#deliver(pipe), restMs);
+        return;
+      }
+      this.#pass(pipe, first.chunk);
+      pipe.late.shift();
+    }
   }
 
   #pass(pipe: Pipe, chunk: Buffer): void {
