@@ -31,7 +31,7 @@ describe("bmc serve --memcached", () => {
     expect(await talk(port, ["get shared\r\n"])).toContain("VALUE shared 0 9\r\nfrom http\r\n");
     await talk(port, ["set shared 0 0 8\r\nfrom tcp\r\n"]);
     expect(await (await fetch(`${http}/kv/shared`)).text()).toBe("from tcp");
-    const [reply] = await ask(port, frame(77, "get shared\r\n"));
+    const [reply] = await ask(port, frame(77, "get shared\r\n"), 60, 10_000);
     expect(reply?.toString("latin1", 8)).toBe("VALUE shared 0 8\r\nfrom tcp\r\nEND\r\n");
   });
 
@@ -87,9 +87,9 @@ describe("bring your own program", () => {
       tc: `${BYO}:byo_tx_filter`,
       ...tailCalls,
     });
-    const [pong] = await ask(port, frame(9, "get ping\r\n"), 500); // the first run compiles
+    const [pong] = await ask(port, frame(9, "get ping\r\n"), 500, 10_000); // the first run compiles
     expect(pong).toEqual(frame(9, "VALUE ping 0 4\r\npong\r\nEND\r\n"));
-    const [other] = await ask(port, frame(10, "get pong\r\n"));
+    const [other] = await ask(port, frame(10, "get pong\r\n"), 60, 10_000);
     expect(other).toEqual(frame(10, "END\r\n"));
     const hook = service.memcached?.datagrams;
     expect([hook?.verdicts[3], hook?.verdicts[2], hook?.egressRuns]).toEqual([1, 1, 1]);
