@@ -17,7 +17,8 @@ type Body = (b: Builder, idioms: number) => void;
 
 /** Zeroes what the body may read, so that a run does not depend on what the stack held before. */
 export function clearSpills(b: Builder): void {
-  for (let slot = 1; slot <= SPILL_SLOTS; slot++) b.store(8, FRAME, -8 * slot, null, 0);
+  // And one more: an index that may be -1 reads below them, and what Linux finds there is anybody's.
+  for (let slot = 1; slot <= SPILL_SLOTS + 1; slot++) b.store(8, FRAME, -8 * slot, null, 0);
 }
 
 /** How a body ends: r0 is a number; what gave up returns 0. */
