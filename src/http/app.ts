@@ -3,6 +3,7 @@
  * learns through `crossingOf` why a request came up from the hook, and says so in `Cache-Status`.
  */
 import { type FastifyInstance, fastify } from "fastify";
+import { answerClientError } from "./client-error.ts";
 import { registerKv } from "./kv.ts";
 import { registerLabPage } from "./lab/page.ts";
 import { registerLabRoutes } from "./lab/routes.ts";
@@ -21,6 +22,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     // The limit of a head bounds this.
     routerOptions: { maxParamLength: options.maxHeaderBytes },
     return503OnClosing: false,
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, options.maxHeaderBytes),
     http: {
       headersTimeout: options.headersTimeoutMs,
       maxHeaderSize: options.maxHeaderBytes,
