@@ -9,6 +9,7 @@
  */
 import type { Socket } from "node:net";
 import { CROSSING_INDEX } from "../tiers/crossing.ts";
+import type { Backlog, Waiting } from "./backlog.ts";
 import { readIntoShared, sharedReadBuffer } from "./raw-reads.ts";
 import type { ReplyBatch } from "./reply-batch.ts";
 import { identify, type SocketIdentity } from "./socket-key.ts";
@@ -18,6 +19,7 @@ import { FATE, type StreamPrograms } from "./stream-programs.ts";
 export type ConnectionHost = {
   readonly programs: StreamPrograms;
   readonly replies: ReplyBatch;
+  readonly backlog: Backlog;
   readonly splitTimeoutMs: number;
   /** Index in CROSSINGS by the program's reason code. */
   readonly crossingOfReason: Uint8Array;
@@ -30,6 +32,9 @@ export type ConnectionHost = {
   /** Answers were handed to the kernel. */
   answered(hits: number): void;
   pinned(reason: number): void;
+  /** Instructions executed since this was asked last; and some of them again, for who asks next. */
+  takeInstructions(): number;
+  returnInstructions(instructions: number): void;
   faulted(): void;
   closed(connection: StreamConnection): void;
 };
@@ -50,7 +55,7 @@ export interface Upper {
   end(release: () => void): void;
 }
 
-export class StreamConnection {
+export class StreamConnection implements Waiting {
   readonly socket: Socket;
   readonly handle: number;
   readonly identity: SocketIdentity;
@@ -65,6 +70,13 @@ export class StreamConnection {
   #timer: NodeJS.Timeout | null = null;
   /** Bytes of a request body still to come; they pass without a look. */
   #bodyLeft = 0;
+  /** Pieces that have passed and wait for userspace's turn; null: none do. */
+  #deferred: Buffer[] | null = null;
+  #deferredBytes = 0;
+  /** What the programs executed on them. */
+  #deferredInstructions = 0;
+  /** The client has sent its last byte. */
+  #ended = false;
   /** Userspace for life; index in CROSSINGS, or -1. */
   #pinned = -1;
   #stalled = false;
@@ -89,19 +101,25 @@ export class StreamConnection {
     if (this.#shared) socket.resume();
     else socket.on("data", this.#onData);
     this.#upper = upper(this);
-    socket.on("end", () => this.#upper.end(() => this.#release()));
+    socket.on("end", () => this.#upper.end(() => this.#end()));
     socket.on("drain", () => this.#drained());
     socket.on("error", ignore);
     socket.on("close", () => {
       this.#cancelTimer();
       this.#held = null;
+      this.#deferred = null;
       host.closed(this);
     });
   }
 
   /** Nothing is under way: no request in userspace, none half here. */
   get idle(): boolean {
-    return this.#held === null && this.#bodyLeft === 0 && !this.#upper.busy;
+    return this.#held === null && this.#bodyLeft === 0 && !this.#isBusy;
+  }
+
+  /** Is userspace at work on something of this connection, or about to be? */
+  get #isBusy(): boolean {
+    return this.#deferred !== null || this.#upper.busy;
   }
 
   /** Why all of it goes to userspace for life, as an index in CROSSINGS; -1: it does not. */
@@ -166,7 +184,7 @@ export class StreamConnection {
       passFrom = 0;
       isKept = true;
     }
-    let mayAnswer = passFrom < 0 && !this.#upper.busy && !this.socket.writableEnded;
+    let mayAnswer = passFrom < 0 && !this.#isBusy && !this.socket.writableEnded;
     while (at < end) {
       const length = programs.frame(chunk, at, end, this.identity);
       if (length <= 0 || programs.fault !== null) {
@@ -273,10 +291,44 @@ export class StreamConnection {
     this.#pass(held, from, held.length, false);
   }
 
-  /** Hands bytes up; `copy`: views of them may be kept. */
+  /** Nothing more will come, so nothing waits: the server above is to know it all before it hears of the end. */
+  #end(): void {
+    this.#ended = true;
+    this.cross();
+    this.#release();
+  }
+
+  /** Hands bytes up, now or at userspace's next turn; `copy`: views of them may be kept. */
   #pass(chunk: Buffer, from: number, to: number, copy: boolean): void {
     const view = from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to);
-    this.#upper.receive(copy && this.#shared ? Buffer.from(view) : view);
+    if (this.#deferred !== null || !(this.#ended || this.#host.backlog.admits())) this.#defer(view);
+    else this.#upper.receive(copy && this.#shared ? Buffer.from(view) : view);
+  }
+
+  #defer(view: Buffer): void {
+    const piece = this.#shared ? Buffer.from(view) : view;
+    const { backlog } = this.#host;
+    if (this.#deferred === null) {
+      this.#deferred = [];
+      this.#deferredBytes = 0;
+      backlog.wait(this);
+    }
+    this.#deferred.push(piece);
+    this.#deferredBytes += piece.length;
+    this.#deferredInstructions += this.#host.takeInstructions();
+    if (this.#deferredBytes >= DEFERRED_MAX_BYTES) this.socket.pause();
+  }
+
+  cross(): void {
+    const pieces = this.#deferred;
+    if (pieces === null) return;
+    this.#host.returnInstructions(this.#deferredInstructions);
+    this.#deferredInstructions = 0;
+    // Bytes that come meanwhile get in behind.
+    for (let piece = pieces.shift(); piece !== undefined; piece = pieces.shift()) this.#upper.receive(piece);
+    this.#deferred = null;
+    if (this.#deferredBytes >= DEFERRED_MAX_BYTES && !this.#stalled && !this.#upper.paused)
+      this.socket.resume();
   }
 
   #pin(reason: number): void {
@@ -290,6 +342,8 @@ export class StreamConnection {
   }
 }
 
+/** A connection that waits with more than this is not read on. */
+const DEFERRED_MAX_BYTES = 64 * 1024;
 const ORDERED = CROSSING_INDEX.ordered;
 const UNSUPPORTED = CROSSING_INDEX.unsupported;
 const EMPTY = Buffer.alloc(0);

@@ -7,6 +7,7 @@ import type { Fault } from "../bpf/fault.ts";
 import type { RequestSampler } from "../metrics/request-sampler.ts";
 import { CROSSING_INDEX } from "../tiers/crossing.ts";
 import { REASON_NAMES, RUN_REASONS } from "../tiers/hot/run-info.ts";
+import { Backlog } from "./backlog.ts";
 import type { Meter } from "./meter.ts";
 import { ReplyBatch } from "./reply-batch.ts";
 import { type ConnectionHost, StreamConnection, type Upper } from "./stream-connection.ts";
@@ -47,6 +48,7 @@ const SAMPLE = 8;
 export class StreamHook implements ConnectionHost {
   programs: StreamPrograms;
   readonly replies = new ReplyBatch();
+  readonly backlog = new Backlog();
   readonly splitTimeoutMs: number;
   readonly crossingOfReason: Uint8Array;
   /** Connections given up to userspace, by the parser's reason. */
@@ -82,6 +84,11 @@ export class StreamHook implements ConnectionHost {
 
   get connections(): number {
     return this.open.size;
+  }
+
+  /** Connections with bytes that wait for userspace. */
+  get waiting(): number {
+    return this.backlog.length;
   }
 
   *sockets(): Iterable<Socket> {
@@ -192,11 +199,14 @@ export class StreamHook implements ConnectionHost {
     this.open.delete(connection);
   }
 
-  /** Instructions the pair has executed since this was asked last. */
   takeInstructions(): number {
     const now = this.programs.instructions;
     const spent = now - this.#instructionsBefore;
     this.#instructionsBefore = now;
     return spent;
+  }
+
+  returnInstructions(instructions: number): void {
+    this.#instructionsBefore -= instructions;
   }
 }

@@ -4,6 +4,7 @@ import { type Family, type Sample, sample } from "./family.ts";
 
 export type HookNumbers = {
   readonly connections: number;
+  readonly waiting: number;
   readonly attached: boolean;
   readonly faults: number;
   readonly pinnedByReason: Float64Array;
@@ -23,6 +24,12 @@ export function hookFamilies(hooks: Readonly<Record<string, HookNumbers>>): read
       help: "Open connections that entered through the hook.",
       type: "gauge",
       read: () => each((hook) => hook.connections),
+    },
+    {
+      name: "bmc_hook_waiting_connections",
+      help: "Connections with bytes that passed and wait for userspace's turn; many of them mean overload.",
+      type: "gauge",
+      read: () => each((hook) => hook.waiting),
     },
     {
       name: "bmc_hook_attached",
