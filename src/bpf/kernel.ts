@@ -96,6 +96,12 @@ export class Kernel {
   createMap(def: MapDef, own = false): BpfMap {
     const known = this.#maps.get(def);
     if (known) return known;
+    if (!isEmulated(def.type)) {
+      throw new LoadError(
+        "BAD_MAP",
+        `map '${def.name}' (${def.type}): this machine has no map of this type; verify judges it, run does not`,
+      );
+    }
     const problem = mapProblem(def);
     if (problem) throw new LoadError("BAD_MAP", problem.message);
     try {

@@ -29,6 +29,8 @@ const VERIFIED_MAP_TYPES = [
   { name: "cgroup_array", id: 8 },
   { name: "lru_percpu_hash", id: 10 },
   { name: "lpm_trie", id: 11 },
+  { name: "array_of_maps", id: 12 },
+  { name: "hash_of_maps", id: 13 },
   { name: "devmap", id: 14 },
   { name: "cpumap", id: 16 },
   { name: "xskmap", id: 17 },
@@ -45,6 +47,11 @@ export function isEmulated(type: MapTypeName): type is EmulatedMapType {
   return MAP_TYPES.some((row) => row.name === type);
 }
 
+/** Their values are maps, all like the one they were created with. */
+export function isMapOfMaps(type: MapTypeName): boolean {
+  return type === "array_of_maps" || type === "hash_of_maps";
+}
+
 export type MapDef = {
   readonly name: string;
   readonly type: MapTypeName;
@@ -59,6 +66,8 @@ export type MapDef = {
   readonly initialValue?: Uint8Array;
   /** .rodata: the program may read, not write (BPF_F_RDONLY_PROG). */
   readonly readOnlyForPrograms?: boolean;
+  /** Maps of maps: what each map inside is like. A look-up yields a map of this very definition, without a name. */
+  readonly inner?: MapDef;
   /** prog_array: names of the object's programs to put into the slots (libbpf's `values`); null: empty. */
   readonly initialPrograms?: readonly (string | null)[];
 };

@@ -3,6 +3,7 @@
 //
 // Input, line by line; hex without spaces; an answer a `go`, ended by a line `done`:
 //   map TYPE KEY VALUE MAX FLAGS     the next map, by number
+//   inner                            the map made last has no number: it is the pattern of the next map's maps
 //   set MAP KEYHEX VALUEHEX FLAGS    prints `set RESULT` (0 or -errno)
 //   del MAP KEYHEX                   prints `del RESULT`
 //   get MAP KEYHEX                   prints `get RESULT VALUEHEX`
@@ -36,6 +37,7 @@ static int maps[MAX_MAPS];
 static __u32 value_bytes[MAX_MAPS];
 static int map_types[MAX_MAPS];
 static int map_count;
+static int inner_fd = -1;
 static int progs[MAX_PROGS];
 static int prog_count;
 static char log_text[1 << 20];
@@ -68,6 +70,8 @@ static void end_of_block(void)
 	for (int i = 0; i < map_count; i++) if (maps[i] >= 0) close(maps[i]);
 	for (int i = 0; i < prog_count; i++) if (progs[i] >= 0) close(progs[i]);
 	map_count = prog_count = 0;
+	if (inner_fd >= 0) close(inner_fd);
+	inner_fd = -1;
 	if (prog_btf >= 0) close(prog_btf);
 	prog_btf = -1;
 	func_count = 0;
@@ -352,13 +356,17 @@ int main(int argc, char **argv)
 			attr.key_size = strtoul(word[2], NULL, 10);
 			attr.value_size = strtoul(word[3], NULL, 10);
 			attr.max_entries = strtoul(word[4], NULL, 10);
-			attr.map_flags = atoi(word[5]);
+			attr.map_flags = strtoul(word[5], NULL, 10);
+			if (inner_fd >= 0) attr.inner_map_fd = inner_fd;
 			int fd = bpf(BPF_MAP_CREATE, &attr);
+			if (inner_fd >= 0) close(inner_fd);
+			inner_fd = -1;
 			printf("map %d\n", fd < 0 ? -errno : 0);
 			value_bytes[map_count] = attr.value_size;
 			map_types[map_count] = attr.map_type;
 			maps[map_count++] = fd;
-		} else if (!strcmp(word[0], "set"))
+		} else if (!strcmp(word[0], "inner")) inner_fd = maps[--map_count];
+		else if (!strcmp(word[0], "set"))
 			printf("set %ld\n", element(BPF_MAP_UPDATE_ELEM, atoi(word[1]), word[2], word[3], strtoull(word[4], NULL, 10), NULL));
 		else if (!strcmp(word[0], "del"))
 			printf("del %ld\n", element(BPF_MAP_DELETE_ELEM, atoi(word[1]), word[2], NULL, 0, NULL));

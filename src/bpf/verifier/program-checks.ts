@@ -1,6 +1,10 @@
-/** What is wrong with a program as a whole, before any path: its size, its maps, its type's privileges. */
+/**
+ * What is wrong with a program as a whole, before any path: its size, its type's privileges, its maps, which
+ * Linux creates (or not) before it looks at the program.
+ */
 import { isAbsentKfunc, kfuncById } from "../helpers/kfuncs.ts";
 import type { Instruction } from "../isa.ts";
+import { mapProblem } from "../maps/define.ts";
 import type { Program } from "../program.ts";
 import { isGplCompatible } from "./license.ts";
 import { reject } from "./rules.ts";
@@ -43,6 +47,8 @@ export function checkPrograms(
     if (!isMap && !isValue) return;
     const map = program.maps[insn.imm];
     if (!map) reject("bad-map", `fd ${insn.imm} is not pointing to valid bpf_map`, at);
+    const problem = mapProblem(map);
+    if (problem) reject("bad-map", problem.message, at);
     if (isMap && insn.imm2 !== 0) reject("bad-instruction", "unrecognized bpf_ld_imm64 insn", at);
     if (map.spinLockOffset !== undefined && program.type === "socket_filter") {
       reject("spin-lock", "socket filter progs cannot use bpf_spin_lock yet", at);

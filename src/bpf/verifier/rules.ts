@@ -157,7 +157,7 @@ export const RULES = {
   },
   "bad-map": {
     title: "the program names a map it cannot use",
-    hint: "Declare the map in the object; direct value access needs an array with one entry.",
+    hint: "Declare the map in the object, with sizes its type takes; direct value access needs an array with one entry.",
   },
   "nic-map": {
     title: "the offloading NIC has no such map",

@@ -2,7 +2,7 @@ import { describe, expect, it, test } from "vitest";
 import { makeMap } from "../../../src/bpf/maps/create.ts";
 import { mapProblem } from "../../../src/bpf/maps/define.ts";
 import type { BpfMap } from "../../../src/bpf/maps/map.ts";
-import { MAP_TYPES, type MapDef, type MapTypeName } from "../../../src/bpf/program.ts";
+import { LINUX_MAP_TYPES, type MapDef, type MapTypeName } from "../../../src/bpf/program.ts";
 import { Runtime } from "../../../src/bpf/runtime.ts";
 import { linuxOracle, whySkipped } from "../../oracle/linux-oracle.ts";
 import { DEFINITION_CASES, MAP_CASES, type MapCase, type Step } from "./map-cases.ts";
@@ -16,7 +16,7 @@ function defOf({ type, key, value, entries, flags }: Omit<MapCase, "steps">): Ma
 }
 
 function typeId(type: MapTypeName): number {
-  return MAP_TYPES.find((row) => row.name === type)!.id;
+  return LINUX_MAP_TYPES.find((row) => row.name === type)!.id;
 }
 
 function result(step: Step): string {

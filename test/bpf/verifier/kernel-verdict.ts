@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { decode, encode } from "../../../src/bpf/codec.ts";
 import { isAbsentKfunc, KFUNCS, kfuncById } from "../../../src/bpf/helpers/kfuncs.ts";
-import { LINUX_MAP_TYPES, type Program } from "../../../src/bpf/program.ts";
+import { LINUX_MAP_TYPES, type MapDef, type Program } from "../../../src/bpf/program.ts";
 import { linuxOracle } from "../../oracle/linux-oracle.ts";
 import { programBtf } from "../../oracle/program-btf.ts";
 
@@ -30,14 +30,19 @@ export function hex(bytes: Uint8Array): string {
   return bytes.length === 0 ? "-" : Buffer.from(bytes).toString("hex");
 }
 
+export function createLines(map: MapDef): string[] {
+  const id = LINUX_MAP_TYPES.find((row) => row.name === map.type)!.id;
+  const flags = map.flags | (map.readOnlyForPrograms ? RDONLY_PROG : 0);
+  const size = `${id} ${map.keyBytes} ${map.valueBytes} ${map.maxEntries}`;
+  return [
+    ...(map.inner ? [...createLines(map.inner), "inner"] : []),
+    map.spinLockOffset === undefined ? `map ${size} ${flags}` : `lockmap ${size} ${map.spinLockOffset}`,
+  ];
+}
+
 export function mapLines(program: Program): string[] {
   return program.maps.flatMap((map, index) => {
-    const id = LINUX_MAP_TYPES.find((row) => row.name === map.type)!.id;
-    const flags = map.flags | (map.readOnlyForPrograms ? RDONLY_PROG : 0);
-    const size = `${id} ${map.keyBytes} ${map.valueBytes} ${map.maxEntries}`;
-    const lines = [
-      map.spinLockOffset === undefined ? `map ${size} ${flags}` : `lockmap ${size} ${map.spinLockOffset}`,
-    ];
+    const lines = createLines(map);
     if (map.initialValue && map.valueBytes < 60_000)
       lines.push(`set ${index} 00000000 ${hex(map.initialValue)} 0`);
     if (map.readOnlyForPrograms) lines.push(`freeze ${index}`);
