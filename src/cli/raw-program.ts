@@ -1,12 +1,14 @@
 /**
  * Bare bytecode with its maps beside it, for `bmc verify --raw`: MAPS.json is an array of
  * {type, key_size, value_size, max_entries, insn_indexes}; each index names a wide load of that map, whose
- * immediate (a file descriptor on Linux) we set.
+ * immediate (a file descriptor on Linux) we set. A map of maps says by inner_map which of the maps before it
+ * those inside are like.
  */
 import { decode } from "../bpf/codec.ts";
 import { CLASS, INSN_BYTES, MODE, WIDE_SRC } from "../bpf/isa.ts";
 import {
   type AttachType,
+  isMapOfMaps,
   LINUX_MAP_TYPES,
   type MapDef,
   type MapTypeName,
@@ -67,10 +69,12 @@ function readMaps(path: string): RawMap[] {
     throw new UsageError(`${path}: not JSON: ${(cause as Error).message.replaceAll(/\s+/g, " ")}`, { cause });
   }
   if (!Array.isArray(parsed)) throw new UsageError(`${path}: expected an array of maps`);
-  return parsed.map((item, index) => readMap(item, `${path}: map ${index}`, index));
+  const maps: RawMap[] = [];
+  for (const [index, item] of parsed.entries()) maps.push(readMap(item, `${path}: map ${index}`, maps));
+  return maps;
 }
 
-function readMap(item: unknown, where: string, index: number): RawMap {
+function readMap(item: unknown, where: string, before: readonly RawMap[]): RawMap {
   if (typeof item !== "object" || item === null) throw new UsageError(`${where}: expected an object`);
   const fields = item as Record<string, unknown>;
   const number = (key: string, fallback?: number): number => {
@@ -85,15 +89,23 @@ function readMap(item: unknown, where: string, index: number): RawMap {
     throw new UsageError(`${where}: insn_indexes must be an array of instruction indexes`);
   }
   const lock = fields.spin_lock_offset;
+  const type = mapType(fields.type, where);
+  const pattern = isMapOfMaps(type) ? before[number("inner_map", before.length)]?.def : undefined;
+  if (isMapOfMaps(type) && !pattern) {
+    throw new UsageError(
+      `${where}: inner_map must be the place of a map before this one, as ${type} has maps`,
+    );
+  }
   const def: MapDef = {
-    name: typeof fields.name === "string" ? fields.name : `map${index}`,
-    type: mapType(fields.type, where),
+    name: typeof fields.name === "string" ? fields.name : `map${before.length}`,
+    type,
     keyBytes: number("key_size"),
     valueBytes: number("value_size"),
     maxEntries: number("max_entries"),
     flags: number("map_flags", 0),
     ...(typeof lock === "number" && { spinLockOffset: lock }),
     ...(fields.read_only === true && { readOnlyForPrograms: true }),
+    ...(pattern && { inner: { ...pattern, name: "" } }),
   };
   return { def, indexes };
 }

@@ -21,7 +21,8 @@ Proves that programs are safe, as the Linux verifier does, or says why one is no
   --type TYPE      ${PROGRAM_TYPES.join(", ")}: for sections whose name does not say, and for --raw
   --attach ATTACH  stream_parser or stream_verdict, for sk_skb
   --raw FILE       bare bytecode; with --maps, a JSON array of {type, key_size, value_size, max_entries,
-                   insn_indexes}, each index naming a wide load of that map
+                   insn_indexes}, each index naming a wide load of that map; of a map of maps also
+                   inner_map, the place of an earlier one that those inside are like
   --log-level N    0: message and summary, 1: the failing path, 2: every path.
                    Default: 1 for a refused program, 0 for an accepted one
   --target nic     what an offloading NIC accepts

@@ -317,9 +317,18 @@ describe("assemble: errors", () => {
     ],
     [
       ".map m arena",
-      "1:8: expected a map type: hash, array, prog_array, percpu_hash, percpu_array, lru_hash, sockmap, sockhash, perf_event_array, stack_trace, cgroup_array, lru_percpu_hash, lpm_trie, devmap, cpumap, xskmap, queue, stack, devmap_hash, ringbuf, bloom_filter, found 'arena'",
+      "1:8: expected a map type: hash, array, prog_array, percpu_hash, percpu_array, lru_hash, sockmap, sockhash, perf_event_array, stack_trace, cgroup_array, lru_percpu_hash, lpm_trie, array_of_maps, hash_of_maps, devmap, cpumap, xskmap, queue, stack, devmap_hash, ringbuf, bloom_filter, found 'arena'",
     ],
     [".map m hash key=4 value=8", "1:26: expected entries=N, found end of line"],
+    [
+      ".map m array_of_maps entries=4",
+      "1:31: expected inner=NAME, a map declared above that those inside are like, found end of line",
+    ],
+    [".map m array_of_maps entries=4 inner=m", "1:38: expected the name of a map declared above, found 'm'"],
+    [
+      ".map m hash key=4 inner=m",
+      "1:19: expected key=N, value=N, entries=N, flags=N, lock=N, data=\"HEX\" or readonly, found 'inner'",
+    ],
     [
       ".type kprobe",
       "1:7: expected a program type (xdp, tc, sk_skb, socket_filter) or a section name in quotes, found 'kprobe'",

@@ -85,6 +85,50 @@ describe("bmc verify", () => {
     expect(bmc("--raw", raw, "--maps", unbound, "--type", "xdp").stdout).toContain("bad-map");
   });
 
+  test("--raw says of a map of maps which map those inside are like", () => {
+    const result = assemble(`.type xdp
+.map in hash key=4 value=8 entries=4
+.map m array_of_maps entries=4 inner=in
+*(u64 *)(r10 - 8) = 0
+r2 = r10
+r2 += -8
+r1 = m ll
+call bpf_map_lookup_elem
+if r0 == 0 goto out
+r1 = r0
+r2 = r10
+r2 += -8
+call bpf_map_lookup_elem
+if r0 == 0 goto out
+r0 = *(u64 *)(r0 + 0)
+out: exit
+`);
+    if (!result.ok) throw new Error("the fixture does not assemble");
+    const raw = file("outer.bin", result.program.bytecode);
+    const pattern = { type: "hash", key_size: 4, value_size: 8, max_entries: 4 };
+    const outer = { type: "array_of_maps", key_size: 4, value_size: 4, max_entries: 4, insn_indexes: [3] };
+    const run = (...maps: object[]) =>
+      bmc("--raw", raw, "--maps", file("outer.json", JSON.stringify(maps)), "--type", "xdp");
+    expect(run(pattern, { ...outer, inner_map: 0 }).status).toBe(0);
+    const refused = run({ ...pattern, value_size: 4 }, { ...outer, inner_map: 0 });
+    expect(refused.status).toBe(1);
+    expect(refused.stdout).toContain("invalid access to map value, value_size=4 off=0 size=8");
+    const lone = run(pattern, outer);
+    expect(lone.status).toBe(2);
+    expect(lone.stderr).toContain("map 1: inner_map must be the place of a map before this one");
+  });
+
+  test("a map Linux would not create is no map to use", () => {
+    const ring = file(
+      "ring.s",
+      ".type xdp\n.map m ringbuf key=0 value=0 entries=5000\nr1 = m ll\nr0 = 2\nexit\n",
+    );
+    const { status, stdout } = bmc(ring);
+    expect(status).toBe(1);
+    expect(stdout).toContain("max_entries is 5000; a ring has a power of two of bytes");
+    expect(stdout).toContain("rule bad-map");
+  });
+
   test("--target nic refuses what a NIC has not", () => {
     const tail = file(
       "lru.s",

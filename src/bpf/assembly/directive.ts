@@ -2,7 +2,7 @@
  * Assembler directives: what a program needs beside instructions. `.type`, `.program`, `.license`, `.map`,
  * `.global` and `.absent`; each is one row below, docs/assembly.md describes them for users.
  */
-import { type FuncArg, LINUX_MAP_TYPES, type MapDef, type MapTypeName } from "../program.ts";
+import { type FuncArg, isMapOfMaps, LINUX_MAP_TYPES, type MapDef, type MapTypeName } from "../program.ts";
 import { programKind, type SectionKind } from "../section-names.ts";
 import type { Cursor } from "./cursor.ts";
 import type { Token } from "./lexer.ts";
@@ -61,7 +61,7 @@ const MAP_TYPE_NAMES = new Map(LINUX_MAP_TYPES.map((row) => [row.name as string,
 const NUMBER_OPTIONS = ["key", "value", "entries", "flags", "lock"] as const;
 type NumberOption = (typeof NUMBER_OPTIONS)[number];
 
-/** `.map NAME TYPE key=4 value=8 entries=16 [flags=0] [lock=OFFSET] [data="HEX"] [readonly]` */
+/** `.map NAME TYPE key=4 value=8 entries=16 [flags=0] [lock=OFFSET] [data="HEX"] [readonly] [inner=NAME]` */
 function parseMap(cursor: Cursor, into: Declarations): void {
   const nameToken = cursor.peek();
   const name = cursor.word("a map name");
@@ -73,9 +73,11 @@ function parseMap(cursor: Cursor, into: Declarations): void {
   if (!type) throw cursor.mismatch(`a map type: ${[...MAP_TYPE_NAMES.keys()].join(", ")}`, typeToken);
   const given = new Map<NumberOption, number>();
   let data: Uint8Array | undefined;
+  let inner: MapDef | undefined;
   let isReadOnly = false;
   while (!cursor.atEnd()) {
-    const expected = `${NUMBER_OPTIONS.map((option) => `${option}=N`).join(", ")}, data="HEX" or readonly`;
+    const more = isMapOfMaps(type) ? "inner=NAME" : 'data="HEX"';
+    const expected = `${NUMBER_OPTIONS.map((option) => `${option}=N`).join(", ")}, ${more} or readonly`;
     const token = cursor.next(expected);
     const option = NUMBER_OPTIONS.find((known) => known === token.text);
     if (option) {
@@ -84,6 +86,9 @@ function parseMap(cursor: Cursor, into: Declarations): void {
     } else if (token.text === "data") {
       cursor.expect("=");
       data = parseHexString(cursor);
+    } else if (token.text === "inner" && isMapOfMaps(type)) {
+      cursor.expect("=");
+      inner = parseInner(cursor, into.maps);
     } else if (token.text === "readonly") isReadOnly = true;
     else throw cursor.mismatch(expected, token);
   }
@@ -92,23 +97,48 @@ function parseMap(cursor: Cursor, into: Declarations): void {
     if (value === undefined) throw cursor.mismatch(`${option}=N`);
     return value;
   };
+  if (isMapOfMaps(type) && !inner)
+    throw cursor.mismatch("inner=NAME, a map declared above that those inside are like");
   const lock = given.get("lock");
   into.maps.push({
     name,
     type,
     keyBytes: required("key", hasFixedKey(type) ? 4 : undefined),
-    valueBytes: required("value", type === "prog_array" ? 4 : data?.length),
+    valueBytes: required("value", holdsHandles(type) ? 4 : data?.length),
     maxEntries: required("entries", data ? 1 : undefined),
     flags: required("flags", 0),
     ...(lock !== undefined && { spinLockOffset: lock }),
     ...(data && { initialValue: data }),
     ...(isReadOnly && { readOnlyForPrograms: true }),
+    ...(inner && { inner }),
   });
 }
 
+/** A map declared above, which those inside will be like; Linux keeps no name of it. */
+function parseInner(cursor: Cursor, maps: readonly MapDef[]): MapDef {
+  const token = cursor.peek();
+  const name = cursor.word("a map's name");
+  const pattern = maps.find((map) => map.name === name);
+  if (!pattern) throw cursor.mismatch("the name of a map declared above", token);
+  return { ...pattern, name: "" };
+}
+
+const INDEXED: ReadonlySet<MapTypeName> = new Set([
+  "array",
+  "percpu_array",
+  "prog_array",
+  "sockmap",
+  "array_of_maps",
+]);
+
 /** Map types whose key is a 32-bit index. */
 function hasFixedKey(type: MapTypeName): boolean {
-  return type === "array" || type === "percpu_array" || type === "prog_array" || type === "sockmap";
+  return INDEXED.has(type);
+}
+
+/** Map types whose values are programs or maps. */
+function holdsHandles(type: MapTypeName): boolean {
+  return type === "prog_array" || isMapOfMaps(type);
 }
 
 function parseHexString(cursor: Cursor): Uint8Array {

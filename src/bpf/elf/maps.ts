@@ -3,7 +3,7 @@
  * turns into one-element arrays. A definition this machine cannot hold stays in the list with its
  * reason: only programs that use it are refused.
  */
-import { LINUX_MAP_TYPES, type MapDef } from "../program.ts";
+import { isMapOfMaps, LINUX_MAP_TYPES, type MapDef } from "../program.ts";
 import type { Btf, BtfMember } from "./btf.ts";
 import { sortByOffset, within } from "./by-offset.ts";
 import {
@@ -46,6 +46,8 @@ export function readMaps(elf: ElfFile, btf: Btf | null, budget: Budget): ObjectM
   });
 }
 
+type Place = { readonly section: number; readonly offset: number };
+
 type Numbers = {
   type: number;
   keyBytes: number;
@@ -55,12 +57,7 @@ type Numbers = {
 };
 
 /** The parts every way of defining a map has in common, checked. */
-function objectMap(
-  name: string,
-  place: { section: number; offset: number },
-  numbers: Numbers,
-  more: Partial<MapDef>,
-): ObjectMap {
+function objectMap(name: string, place: Place, numbers: Numbers, more: Partial<MapDef>): ObjectMap {
   const base = { name, ...place, refersTo: "map" as const };
   const type = LINUX_MAP_TYPES.find((row) => row.id === numbers.type)?.name;
   if (!type) {
@@ -69,6 +66,10 @@ function objectMap(
   }
   if (numbers.valueBytes > MAX_VALUE_BYTES || numbers.keyBytes > MAX_VALUE_BYTES) {
     const problem = `map '${name}' has keys of ${numbers.keyBytes} and values of ${numbers.valueBytes} bytes`;
+    return { ...base, def: null, problem };
+  }
+  if (isMapOfMaps(type) && !more.inner) {
+    const problem = `map '${name}' (${type}) does not say what its maps are like: __array(values, struct …)`;
     return { ...base, def: null, problem };
   }
   const { type: _, flags, ...sizes } = numbers;
@@ -99,7 +100,10 @@ function readBtfMaps(elf: ElfFile, btf: Btf | null, section: Section): ObjectMap
   return mapSymbols(elf, section).map((symbol) => {
     const variable = vars.get(symbol.name);
     if (!variable) throw new Malformed(`map '${symbol.name}' has no definition in the BTF`);
-    return readBtfMap(btf, symbol, variable.type, slots);
+    const place = { section: symbol.section, offset: symbol.value };
+    return readBtfMap(btf, symbol.name, place, variable.type, (valuesOffset) =>
+      initialPrograms(symbol, valuesOffset, slots),
+    );
   });
 }
 
@@ -129,25 +133,49 @@ const MEMBERS: Readonly<Record<string, (btf: Btf, member: BtfMember, into: Numbe
     },
   };
 
-function readBtfMap(btf: Btf, symbol: ElfSymbol, typeId: number, slots: readonly Slot[]): ObjectMap {
+function readBtfMap(
+  btf: Btf,
+  name: string,
+  place: Place,
+  typeId: number,
+  programsAt: ((valuesOffset: number) => (string | null)[]) | null,
+): ObjectMap {
   const type = btf.resolve(typeId);
-  if (type.kind !== "struct") throw new Malformed(`map '${symbol.name}' is not defined by a struct`);
+  if (type.kind !== "struct") throw new Malformed(`map '${name}' is not defined by a struct`);
   const numbers: Numbers = { type: 0, keyBytes: 0, valueBytes: 0, maxEntries: 0, flags: 0 };
   const more: { -readonly [K in keyof MapDef]?: MapDef[K] } = {};
+  let problem: string | undefined;
   for (const member of type.members) {
-    if (Object.hasOwn(MEMBERS, member.name)) MEMBERS[member.name]?.(btf, member, numbers, symbol.name);
+    if (Object.hasOwn(MEMBERS, member.name)) MEMBERS[member.name]?.(btf, member, numbers, name);
     if (member.name === "value") {
       const pointer = btf.resolve(member.type);
       if (pointer.kind === "ptr") Object.assign(more, spinLock(btf, pointer.type));
     }
-    if (member.name === "values") {
-      const initial = initialPrograms(symbol, member.bitOffset >>> 3, slots);
+    if (member.name !== "values") continue;
+    numbers.keyBytes ||= 4;
+    numbers.valueBytes ||= 4;
+    const pattern = innerStruct(btf, member);
+    if (pattern === null) {
+      const initial = programsAt?.(member.bitOffset >>> 3) ?? [];
       if (initial.length > 0) more.initialPrograms = initial;
-      numbers.keyBytes ||= 4;
-      numbers.valueBytes ||= 4;
+    } else if (!programsAt) {
+      problem = `map '${name}' holds maps itself: maps of maps go one level deep`;
+    } else {
+      const inner = readBtfMap(btf, `${name}.inner`, place, pattern, null);
+      // Linux keeps no name of the pattern.
+      if (inner.def) more.inner = { ...inner.def, name: "" };
+      problem = inner.problem;
     }
   }
-  return objectMap(symbol.name, { section: symbol.section, offset: symbol.value }, numbers, more);
+  const map = objectMap(name, place, numbers, more);
+  return problem === undefined ? map : { ...map, def: null, problem };
+}
+
+/** `__array(values, struct inner)` is an array of pointers to such structs; a program array's, to functions. */
+function innerStruct(btf: Btf, member: BtfMember): number | null {
+  const array = btf.resolve(member.type);
+  const pointer = array.kind === "array" ? btf.resolve(array.type) : array;
+  return pointer.kind === "ptr" && btf.resolve(pointer.type).kind === "struct" ? pointer.type : null;
 }
 
 /** `__uint(name, N)` is a pointer to an array of N. */

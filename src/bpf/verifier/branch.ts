@@ -3,6 +3,7 @@
  * teaches: ranges of scalars, bytes of packet, pointers that are (not) NULL.
  */
 import type { Instruction, Width } from "../isa.ts";
+import type { MapTypeName } from "../program.ts";
 import { collectLinked, tellLinked } from "./linked-scalars.ts";
 import { MAX_PACKET_OFFSET } from "./memory-access.ts";
 import { markPrecise } from "./precision.ts";
@@ -147,9 +148,10 @@ function splitPointers(w: Walk, insn: BranchInsn, a: Value, b: Value, taken: Sta
       settleNull(differ, a, false);
       return;
     }
-    // Equal to a pointer that is none: not NULL either.
+    // Equal to a pointer that is none: not NULL either. Linux says so of this register only, not of its copies.
     if (insn.src !== null && isPointer(a) && isPointer(b) && a.orNull !== b.orNull) {
-      settleNull(equal, a.orNull ? a : b, false);
+      const ptr = a.orNull ? a : b;
+      equal.frame.regs[a.orNull ? insn.dst : insn.src] = { ...found(ptr), id: ptr.id };
     }
     return;
   }
@@ -167,8 +169,7 @@ function settleNull(state: State, ptr: Value, isNull: boolean): void {
   const settle = (v: Value): Value => {
     if (!v.orNull || v.id !== id) return v;
     if (isNull) return ZERO_VALUE;
-    // Which element it is matters no more, but to a lock in it.
-    return { ...v, orNull: false, id: v.map?.spinLockOffset === undefined ? 0 : v.id };
+    return found(v);
   };
   for (const frame of state.frames) {
     for (let i = 0; i < 10; i++) frame.regs[i] = settle(frame.regs[i]!);
@@ -178,6 +179,22 @@ function settleNull(state: State, ptr: Value, isNull: boolean): void {
       if (next !== slot.spilled) frame.stack[i] = { bytes: slot.bytes, spilled: next };
     }
   }
+}
+
+/** What a look-up in these maps finds, once it is known not to be NULL; in all others, the value. */
+const ELEMENT_KINDS: Readonly<Partial<Record<MapTypeName, Kind>>> = {
+  array_of_maps: "map_ptr",
+  hash_of_maps: "map_ptr",
+  xskmap: "xdp_sock",
+  sockmap: "sock",
+  sockhash: "sock",
+};
+
+function found(v: Value): Value {
+  const kind = v.kind === "map_value" && v.map ? ELEMENT_KINDS[v.map.type] : undefined;
+  if (kind) return { ...v, kind, orNull: false, id: 0, map: v.map?.inner ?? null };
+  // Which element it is matters no more, but to a lock in it.
+  return { ...v, orNull: false, id: v.map?.spinLockOffset === undefined ? 0 : v.id };
 }
 
 /** `packet OP end`, whichever side the packet pointer was on. */

@@ -92,7 +92,7 @@ export function formatValue(v: Value, precise = false, frame = 0): string {
   if (v.id) parts.push(`id=${v.id}`);
   if (v.ref) parts.push(`ref_obj_id=${v.ref}`);
   if (v.map) {
-    parts.push(`map=${v.map.name}`);
+    if (v.map.name !== "") parts.push(`map=${v.map.name}`);
     parts.push(`ks=${v.map.keyBytes}`, `vs=${v.map.valueBytes}`);
   }
   if (v.off) parts.push(`off=${signed(BigInt(v.off))}`);

@@ -3,6 +3,7 @@
  * of the result, and what the call does to locks, references and packet pointers.
  */
 import { helperName } from "../helpers/names.ts";
+import { MAP_FLAG } from "../maps/shapes.ts";
 import type { MapDef, MapTypeName } from "../program.ts";
 import { forgetCallerSaved, forgetPackets } from "./forget.ts";
 import { enterCallback, returnAsOther } from "./function-call.ts";
@@ -76,8 +77,13 @@ export function stepHelper(w: Walk, id: number): number {
   return isTailCall && w.state.depth > 0 ? returnAsOther(w) : w.insn + 1;
 }
 
-/** Maps that have an element for every index below their size: a known key cannot miss. */
-const ALWAYS_FULL = new Set<MapTypeName>(["array", "percpu_array"]);
+const ARRAYS = new Set<MapTypeName>(["array", "percpu_array"]);
+
+/** It has an element for every index below its size, so a known key cannot miss. */
+function isAlwaysFull({ type, flags }: MapDef): boolean {
+  // BPF_F_INNER_MAP: what stands in an outer map may be of another size.
+  return ARRAYS.has(type) && (flags & MAP_FLAG.innerMap) === 0;
+}
 
 function resultOf(w: Walk, helper: VerifierHelper, { map, key, viewed, bytes }: Found): Value {
   if (helper.ret === "void") return UNINIT;
@@ -89,19 +95,14 @@ function resultOf(w: Walk, helper: VerifierHelper, { map, key, viewed, bytes }: 
   if (isCertain && map.spinLockOffset === undefined) return pointer("map_value", { map });
   let id = w.newId();
   // A reference has a number of its own, which the pointer then goes by.
-  const ref = helper.acquires ? w.newId() : 0;
+  const ref = helper.acquires || holdsSockets(map) ? w.newId() : 0;
   if (ref) {
     id = ref;
     w.state.refs = [...w.state.refs, { id: ref, insn: w.insn }];
   }
   switch (helper.ret) {
     case "map_value_or_null":
-      if (map?.type === "sockmap" || map?.type === "sockhash") {
-        id = w.newId();
-        w.state.refs = [...w.state.refs, { id, insn: w.insn }];
-        return pointer("sock", { orNull: true, id, ref: id });
-      }
-      return pointer("map_value", { orNull: !isCertain, id, map });
+      return pointer("map_value", { orNull: !isCertain, id, ref, map });
     case "ringbuf_mem_or_null":
       return pointer("ringbuf_mem", { orNull: true, id, ref, size: bytes });
     case "sock_or_null":
@@ -111,6 +112,11 @@ function resultOf(w: Walk, helper: VerifierHelper, { map, key, viewed, bytes }: 
     case "tcp_sock_or_null":
       return pointer("tcp_sock", { orNull: true, id, ref: ref || viewed });
   }
+}
+
+/** A socket found in a map is held, and must be released. */
+function holdsSockets(map: MapDef | null): boolean {
+  return map?.type === "sockmap" || map?.type === "sockhash";
 }
 
 /** Types an argument may have, in the kernel's order and words. */
@@ -184,7 +190,7 @@ function checkArgument(
         wrong();
         return;
       }
-      const isSocketValue = kind !== "map_key" && (map.type === "sockmap" || map.type === "sockhash");
+      const isSocketValue = kind !== "map_key" && holdsSockets(map);
       if (isSocketValue) {
         if (!isSocketKind(v.kind) || v.orNull) {
           w.reject("helper-argument", `R${reg} type=${typeName(v)} expected=${EXPECTED.sock}`);
@@ -200,12 +206,7 @@ function checkArgument(
         kind === "map_key" ? map.keyBytes : map.valueBytes,
         kind === "map_value_out" && map.type !== "bloom_filter" ? FILLS : READS,
       );
-      if (
-        kind === "map_key" &&
-        !w.unprivileged &&
-        helper.name === "map_lookup_elem" &&
-        ALWAYS_FULL.has(map.type)
-      ) {
+      if (kind === "map_key" && !w.unprivileged && helper.name === "map_lookup_elem" && isAlwaysFull(map)) {
         found.key = constantU32OnStack(w, v);
       }
       return;

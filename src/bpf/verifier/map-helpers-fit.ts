@@ -35,6 +35,8 @@ const HELPERS_OF_MAP: Readonly<Partial<Record<MapTypeName, readonly string[]>>> 
   devmap_hash: ["redirect_map", "map_lookup_elem"],
   cpumap: ["redirect_map"],
   xskmap: ["redirect_map", "map_lookup_elem"],
+  array_of_maps: ["map_lookup_elem"],
+  hash_of_maps: ["map_lookup_elem"],
   queue: ["map_push_elem", "map_pop_elem", "map_peek_elem"],
   stack: ["map_push_elem", "map_pop_elem", "map_peek_elem"],
   ringbuf: ["ringbuf_output", "ringbuf_reserve", "ringbuf_query"],
@@ -69,12 +71,6 @@ export function checkMapFits(w: Walk, helper: VerifierHelper, map: MapDef): void
     w.reject(
       "map-helper-mismatch",
       `cannot pass map_type ${typeId} into func bpf_${helper.name}#${helper.id}`,
-    );
-  }
-  if (map.type === "xskmap" && helper.name === "map_lookup_elem") {
-    w.reject(
-      "map-helper-mismatch",
-      "a look-up in an xskmap is not known to this verifier, though Linux has it",
     );
   }
 }

@@ -172,6 +172,7 @@ export function checkRegion(w: Walk, access: Access): void {
     case "sock":
     case "sock_common":
     case "tcp_sock":
+    case "xdp_sock":
       if (write) w.reject("bad-memory-access", `R${reg} cannot write into ${typeName(v)}`);
       if (!isConstant(v.scalar) || !isSocketField(v.kind, off + v.off, size)) {
         w.reject(
@@ -212,6 +213,8 @@ const MAP_STRUCTS: Readonly<Partial<Record<MapTypeName, string>>> = {
   cgroup_array: "bpf_array",
   lru_percpu_hash: "bpf_htab",
   lpm_trie: "lpm_trie",
+  array_of_maps: "bpf_array",
+  hash_of_maps: "bpf_htab",
   devmap: "bpf_dtab",
   devmap_hash: "bpf_dtab",
   cpumap: "bpf_cpu_map",

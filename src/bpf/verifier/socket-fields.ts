@@ -1,6 +1,6 @@
 /**
  * What a program may read of the sockets Linux shows it: struct bpf_sock, the part of it that every socket
- * has (sock_common), and struct bpf_tcp_sock (Linux UAPI). `parts`: bytes and half words of the field too,
+ * has (sock_common), struct bpf_tcp_sock and struct bpf_xdp_sock (Linux UAPI). `parts`: bytes and half words of the field too,
  * at its start or anywhere in it; a test walks every offset and width against the running kernel.
  */
 type SocketField = {
@@ -41,10 +41,13 @@ const BPF_TCP_SOCK: readonly SocketField[] = [
   ),
 ];
 
+const BPF_XDP_SOCK: readonly SocketField[] = [{ name: "queue_id", offset: 0, bytes: 4 }];
+
 const FIELDS = {
   sock: BPF_SOCK,
   sock_common: BPF_SOCK.filter(({ full }) => !full),
   tcp_sock: BPF_TCP_SOCK,
+  xdp_sock: BPF_XDP_SOCK,
 } as const;
 export type SocketKind = keyof typeof FIELDS;
 

@@ -21,6 +21,7 @@ export const KIND_NAMES = {
   sock: "sock",
   sock_common: "sock_common",
   tcp_sock: "tcp_sock",
+  xdp_sock: "xdp_sock",
   mem: "mem",
   ringbuf_mem: "ringbuf_mem",
   func: "func",
@@ -115,7 +116,7 @@ export function isPacketKind(kind: Kind): boolean {
 }
 
 export function isSocketKind(kind: Kind): boolean {
-  return kind === "sock" || kind === "sock_common" || kind === "tcp_sock";
+  return kind === "sock" || kind === "sock_common" || kind === "tcp_sock" || kind === "xdp_sock";
 }
 
 /** A scalar zero: what a helper takes for NULL. */

@@ -234,6 +234,43 @@ describe("parseObject: what is unusual", () => {
     expect(maps.map(({ name, type }) => [name, type])).toEqual([["events", "ringbuf"]]);
   });
 
+  it("knows of a map of maps what those inside are like", () => {
+    const nested = object("nested");
+    expect(program(nested, "per_tenant").maps).toEqual([
+      {
+        name: "tenants",
+        type: "array_of_maps",
+        keyBytes: 4,
+        valueBytes: 4,
+        maxEntries: 4,
+        flags: 0,
+        inner: {
+          name: "",
+          type: "hash",
+          keyBytes: 4,
+          valueBytes: 16,
+          maxEntries: 16,
+          flags: 0,
+          spinLockOffset: 8,
+        },
+      },
+    ]);
+    expect(program(nested, "counted").maps).toMatchObject([
+      { name: "counters", type: "hash_of_maps", keyBytes: 8, valueBytes: 4, inner: { type: "array" } },
+    ]);
+  });
+
+  it("leaves out programs whose map of maps libbpf would not make", () => {
+    expect(object("nested-refused").skipped?.map(({ name, reason }) => [name, reason])).toEqual([
+      [
+        "without_pattern",
+        "map 'bare' (array_of_maps) does not say what its maps are like: __array(values, struct …)",
+      ],
+      ["two_levels", "map 'deep.inner' holds maps itself: maps of maps go one level deep"],
+      ["unknown_pattern", expect.stringContaining("map 'strange.inner' has type 24; known are hash, array")],
+    ]);
+  });
+
   it("leaves out the programs it cannot have, each with its reason", () => {
     expect(odd.skipped).toEqual([
       {

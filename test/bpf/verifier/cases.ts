@@ -6,6 +6,7 @@
  */
 import { type Case, no, ok } from "./case.ts";
 import { FOREIGN_MAP_CASES } from "./foreign-map-cases.ts";
+import { MAP_OF_MAPS_CASES } from "./map-of-maps-cases.ts";
 import { SCALAR_CASES } from "./scalar-cases.ts";
 import { SOCKET_CASES } from "./socket-cases.ts";
 
@@ -995,6 +996,7 @@ exit`,
   ),
   no("may_goto out of range", "jump out of range", plain("r0 = 0\nmay_goto +9\nexit")),
   ...FOREIGN_MAP_CASES,
+  ...MAP_OF_MAPS_CASES,
   ...SCALAR_CASES,
   ...SOCKET_CASES,
 ];
