@@ -73,7 +73,7 @@ export const CONFIG_SCHEMA = z.strictObject({
     leaseMs: whole(100, 60_000),
     /** A call to it may take this long, waiting included. */
     deadlineMs: whole(1, 60_000),
-    /** Operations under way, or begun in one turn of the event loop, before new ones are refused (503). */
+    /** Operations under way, waiting at the hook, or begun in one turn of the event loop, before new ones are refused (503). */
     maxPending: whole(1, 1_000_000),
     /** Bytes of values in them. */
     maxPendingBytes: whole(1_024, 2 ** 40),

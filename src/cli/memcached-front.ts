@@ -26,6 +26,7 @@ import { ServingStats } from "../metrics/serving-stats.ts";
 import { CROSSINGS } from "../tiers/crossing.ts";
 import type { HotMachine } from "../tiers/hot/machine.ts";
 import { STATS } from "../tiers/hot/run-info.ts";
+import { busyMessage } from "../tiers/intake.ts";
 import type { TieredCache } from "../tiers/tiered-cache.ts";
 import { loadProfile, shippedObject } from "./config-files.ts";
 import { Refusal } from "./exit.ts";
@@ -61,6 +62,8 @@ export type FrontParts = {
   readonly counters: HotCounters | null;
   readonly nowNs: () => number;
   readonly splitTimeoutMs: number;
+  /** Connections that may wait for userspace at the hook. */
+  readonly maxWaiting: number;
   readonly logger: Logger;
   /** Other workers serve the same port, so many in all. */
   readonly peers?: Peers;
@@ -226,7 +229,7 @@ export class MemcachedFront {
 
   /** @throws Refusal */
   #pair(machine: HotMachine): StreamHook {
-    const { logger, nowNs, splitTimeoutMs } = this.#parts;
+    const { logger, nowNs, splitTimeoutMs, maxWaiting } = this.#parts;
     const path = shippedObject("memcached_skb", machine.policy);
     try {
       return new StreamHook({
@@ -235,6 +238,8 @@ export class MemcachedFront {
         hitFacts: HIT_FACTS,
         nowNs,
         splitTimeoutMs,
+        maxWaiting,
+        refusal: Buffer.from(`SERVER_ERROR ${busyMessage(maxWaiting)}\r\n`),
         sampler: null,
         guard: this.#guard(),
         onFault: (fault) =>

@@ -14,6 +14,8 @@ import { loadStreamPair, StreamPrograms } from "../hooks/stream-programs.ts";
 import { TcpStreamHook } from "../hooks/tcp-stream.ts";
 import { createApp } from "../http/app.ts";
 import { LabGuard } from "../http/lab/guard.ts";
+import { problem } from "../http/problem.ts";
+import { rawAnswer } from "../http/raw-answer.ts";
 import type { Peers } from "../memcached/engine.ts";
 import type { Family } from "../metrics/family.ts";
 import { hookFamilies } from "../metrics/hook-families.ts";
@@ -30,7 +32,7 @@ import { CROSSING_INDEX } from "../tiers/crossing.ts";
 import { Admission } from "../tiers/hot/admission.ts";
 import type { SharedCpu } from "../tiers/hot/machine.ts";
 import { HotMachine } from "../tiers/hot/machine.ts";
-import { Intake } from "../tiers/intake.ts";
+import { busyMessage, Intake, RETRY_AFTER_SECONDS } from "../tiers/intake.ts";
 import { TieredCache } from "../tiers/tiered-cache.ts";
 import { configPath, loadProfile, shippedObject } from "./config-files.ts";
 import { Refusal } from "./exit.ts";
@@ -133,6 +135,10 @@ export class Service {
         meter: this.meter,
         nowNs,
         splitTimeoutMs: config.offload.splitTimeoutMs,
+        maxWaiting: config.cold.maxPending,
+        refusal: rawAnswer(problem(503, busyMessage(config.cold.maxPending)), [
+          `Retry-After: ${RETRY_AFTER_SECONDS}`,
+        ]),
         sampler: this.sampler,
         onFault: (fault) => logger.error({ fault }, "program failed and was detached; serving in userspace"),
       });
@@ -148,13 +154,17 @@ export class Service {
             counters,
             nowNs,
             splitTimeoutMs: config.offload.splitTimeoutMs,
+            maxWaiting: config.cold.maxPending,
             logger,
             threads: config.server.workers,
             ...(worker && { peers: worker.peers }),
           });
     this.families = [
       ...servingFamilies(this.stats, this.cache, injector, counters),
-      ...limitFamilies(() => ({ shed: this.cache.intake?.shed ?? 0, droppedConnections: this.#dropped })),
+      ...limitFamilies(() => ({
+        shed: (this.cache.intake?.shed ?? 0) + (this.hook?.shed ?? 0) + (this.memcached?.stream?.shed ?? 0),
+        droppedConnections: this.#dropped,
+      })),
       ...sharedColdFamilies(store),
       ...(counters?.families() ?? []),
       ...hookFamilies({

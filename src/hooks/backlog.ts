@@ -17,9 +17,20 @@ export interface Waiting {
 }
 
 export class Backlog {
+  readonly #max: number;
   #waiting: Waiting[] = [];
   #crossed = 0;
   #isScheduled = false;
+
+  /** @param max connections that may wait before requests are refused where they can be */
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** Would one more be too many? */
+  get full(): boolean {
+    return this.#crossed >= CROSSINGS_A_TURN && this.#waiting.length >= this.#max;
+  }
 
   /** Connections that wait. */
   get length(): number {
@@ -51,7 +62,8 @@ export class Backlog {
     const turn = this.#waiting.splice(0, CROSSINGS_A_TURN);
     // What comes while these cross is behind them, and behind those left.
     this.#crossed = this.#waiting.length > 0 ? CROSSINGS_A_TURN : turn.length;
-    if (this.#crossed === CROSSINGS_A_TURN) this.#schedule();
     for (const connection of turn) connection.cross();
+    // Behind what userspace itself has put off until this turn's end.
+    if (this.#crossed >= CROSSINGS_A_TURN) this.#schedule();
   }
 }

@@ -15,6 +15,7 @@ export class Meter {
   readonly stats: ServingStats;
   /** Scratch records. */
   readonly hot: RequestFacts = requestFacts({ path: "hot", hookReplies: 1 });
+  readonly refusal: RequestFacts = requestFacts({ path: "hot", hookRuns: 1, hookReplies: 1 });
   readonly cold: RequestFacts = requestFacts({
     path: "cold",
     stackIn: 1,
@@ -40,6 +41,14 @@ export class Meter {
     this.stats.modelled.hot.observeMany(ns, times);
     this.stats.ebpfBytes += this.hot.ebpfBytes * times;
     if (this.injects) this.injector.charge("hot", ns * times);
+  }
+
+  /** One look-up refused at the hook: it costs as a hit without a value, and is none. */
+  chargeRefusal(instructions: number): void {
+    if (!this.injects) return;
+    this.refusal.instructions = instructions;
+    this.injector.charge("hot", costNs(this.profile, this.refusal));
+    this.injector.pay();
   }
 
   /** One write, as `this.cold` says: charged as cold work, kept out of the reads' histogram. */

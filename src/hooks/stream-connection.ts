@@ -35,6 +35,12 @@ export type ConnectionHost = {
   /** Instructions executed since this was asked last; and some of them again, for who asks next. */
   takeInstructions(): number;
   returnInstructions(instructions: number): void;
+  /** 1 for the program's reason codes of a plain look-up that missed: refused here when too many wait. */
+  readonly refusable: Uint8Array;
+  /** What it is told then. */
+  readonly refusal: Buffer;
+  /** A look-up was refused here. */
+  refused(): void;
   faulted(): void;
   closed(connection: StreamConnection): void;
 };
@@ -208,11 +214,21 @@ export class StreamConnection implements Waiting {
           hits++;
           replies.append(programs.memoryBytes, programs.packet.data, programs.packet.dataEnd);
           if (!replies.full) continue;
-          const kept = this.#answer(hits);
+          if (!this.#answer(hits)) {
+            this.#hold(chunk, at, end);
+            return;
+          }
           hits = 0;
-          if (kept) continue;
-          if (at < end) this.#held = Buffer.from(chunk.subarray(at, end));
-          return;
+          continue;
+        }
+        if (bodyless && length <= here && this.#mayRefuse()) {
+          at += length;
+          if (!this.#refuse(hits)) {
+            this.#hold(chunk, at, end);
+            return;
+          }
+          hits = 0;
+          continue;
         }
         mayAnswer = false;
         if (programs.fault !== null) {
@@ -247,12 +263,35 @@ export class StreamConnection implements Waiting {
     if (passFrom >= 0 && passFrom < at) this.#pass(chunk, passFrom, at, isKept);
   }
 
+  /** Do more wait for userspace than may, and is this a request it would only look up? */
+  #mayRefuse(): boolean {
+    const { backlog, programs, refusable } = this.#host;
+    return backlog.full && programs.fault === null && refusable[programs.reason] === 1;
+  }
+
+  /** Refuses a look-up, behind the answers there are. @returns as #answer */
+  #refuse(hits: number): boolean {
+    if (hits > 0) this.#answer(hits);
+    this.#host.refused();
+    return this.#write(this.#host.refusal);
+  }
+
+  /** The rest waits for the reader. */
+  #hold(chunk: Buffer, at: number, end: number): void {
+    if (at < end) this.#held = Buffer.from(chunk.subarray(at, end));
+  }
+
   /** @returns false when the reader does not keep up; reading is paused then */
   #answer(hits: number): boolean {
     const host = this.#host;
     host.charge(hits);
-    const more = this.socket.write(host.replies.take());
+    const kept = this.#write(host.replies.take());
     host.answered(hits);
+    return kept;
+  }
+
+  #write(bytes: Buffer): boolean {
+    const more = this.socket.write(bytes);
     if (!more) {
       this.#stalled = true;
       this.socket.pause();

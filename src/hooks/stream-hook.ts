@@ -5,7 +5,7 @@
 import type { Socket } from "node:net";
 import type { Fault } from "../bpf/fault.ts";
 import type { RequestSampler } from "../metrics/request-sampler.ts";
-import { CROSSING_INDEX } from "../tiers/crossing.ts";
+import { CROSSING_INDEX, type Crossing } from "../tiers/crossing.ts";
 import { REASON_NAMES, RUN_REASONS } from "../tiers/hot/run-info.ts";
 import { Backlog } from "./backlog.ts";
 import type { Meter } from "./meter.ts";
@@ -33,6 +33,9 @@ export type StreamHookOptions = {
   /** Monotonic clock in nanoseconds; fractions welcome. */
   readonly nowNs: () => number;
   readonly splitTimeoutMs: number;
+  /** Connections that may wait for userspace before look-ups are refused here, and what those are told. */
+  readonly maxWaiting: number;
+  readonly refusal: Buffer;
   /** Null: no hit is ever kept to be shown. */
   readonly sampler: RequestSampler | null;
   readonly onFault: (fault: Fault) => void;
@@ -42,13 +45,15 @@ export type StreamHookOptions = {
   readonly onBytes?: (received: number, answered: number) => void;
 };
 
+/** Crossings of plain look-ups: the program understood all of the request, and had no answer. */
+const MISSED: ReadonlySet<Crossing> = new Set(["miss", "collision", "expired", "invalidated"]);
 const TIMED_A_SECOND = 1_000;
 const SAMPLE = 8;
 
 export class StreamHook implements ConnectionHost {
   programs: StreamPrograms;
   readonly replies = new ReplyBatch();
-  readonly backlog = new Backlog();
+  readonly backlog: Backlog;
   readonly splitTimeoutMs: number;
   readonly crossingOfReason: Uint8Array;
   /** Connections given up to userspace, by the parser's reason. */
@@ -56,6 +61,10 @@ export class StreamHook implements ConnectionHost {
   /** Time from a chunk's arrival until its answers lay ready, of the chunks that were timed. */
   timedNs = 0;
   timedMessages = 0;
+  /** Look-ups refused here, because too many connections waited for userspace. */
+  shed = 0;
+  readonly refusal: Buffer;
+  readonly refusable = new Uint8Array(256);
   /** Programs whose service a fault ended. */
   faults = 0;
   protected readonly open = new Set<StreamConnection>();
@@ -71,10 +80,14 @@ export class StreamHook implements ConnectionHost {
   constructor(options: StreamHookOptions) {
     this.#options = options;
     this.programs = options.programs;
+    this.refusal = options.refusal;
+    this.backlog = new Backlog(options.maxWaiting);
     this.splitTimeoutMs = options.splitTimeoutMs;
     this.crossingOfReason = new Uint8Array(256).fill(CROSSING_INDEX.unsupported);
     for (const row of RUN_REASONS) {
-      if ("crossing" in row) this.crossingOfReason[row.code] = CROSSING_INDEX[row.crossing];
+      if (!("crossing" in row)) continue;
+      this.crossingOfReason[row.code] = CROSSING_INDEX[row.crossing];
+      if (MISSED.has(row.crossing)) this.refusable[row.code] = 1;
     }
   }
 
@@ -118,6 +131,12 @@ export class StreamHook implements ConnectionHost {
     this.programs = programs;
     programs.claim();
     this.#instructionsBefore = programs.instructions;
+  }
+
+  refused(): void {
+    this.shed++;
+    const { meter } = this.#options;
+    meter.chargeRefusal(this.takeInstructions());
   }
 
   received(bytes: number): void {

@@ -5,6 +5,7 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { type Problem, problem } from "./problem.ts";
+import { rawAnswer } from "./raw-answer.ts";
 
 type ClientError = Error & { readonly code?: string; readonly reason?: string };
 
@@ -34,15 +35,7 @@ function isOver(socket: Socket): boolean {
 export function answerClientError(error: ClientError, socket: Socket, maxHeaderBytes: number): void {
   if (error.code === "ECONNRESET" || socket.destroyed) return;
   if (socket.writable && !isOver(socket)) {
-    const answer = problemOf(error, maxHeaderBytes);
-    const body = JSON.stringify(answer);
-    const head = [
-      `HTTP/1.1 ${answer.statusCode} ${answer.error}`,
-      "Connection: close",
-      "Content-Type: application/json; charset=utf-8",
-      `Content-Length: ${Buffer.byteLength(body)}`,
-    ];
-    socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
+    socket.write(rawAnswer(problemOf(error, maxHeaderBytes), ["Connection: close"]));
   }
   socket.destroy(error);
 }

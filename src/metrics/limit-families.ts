@@ -12,7 +12,7 @@ export function limitFamilies(read: () => LimitNumbers): readonly Family[] {
   return [
     {
       name: "bmc_shed_total",
-      help: "Look-ups and writes refused because cold.maxPending were under way or begun in one turn of the event loop: 503 over HTTP, SERVER_ERROR over memcached.",
+      help: "Look-ups and writes refused because cold.maxPending were under way, waited at the hook or were begun in one turn of the event loop: 503 over HTTP, SERVER_ERROR over memcached.",
       type: "counter",
       read: () => [sample(read().shed)],
     },

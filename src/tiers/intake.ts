@@ -6,7 +6,11 @@
  */
 import { type MaybePromise, StoreUnavailable } from "./cold/store.ts";
 
-const RETRY_AFTER_SECONDS = 1;
+export const RETRY_AFTER_SECONDS = 1;
+
+export function busyMessage(max: number): string {
+  return `${max} operations are under way; try again (cold.maxPending)`;
+}
 
 export class Intake {
   readonly max: number;
@@ -27,10 +31,7 @@ export class Intake {
   run<T>(work: () => MaybePromise<T>): MaybePromise<T> {
     if (this.#waiting + this.#begunThisTurn >= this.max) {
       this.shed++;
-      throw new StoreUnavailable(
-        `${this.max} operations are under way; try again (cold.maxPending)`,
-        RETRY_AFTER_SECONDS,
-      );
+      throw new StoreUnavailable(busyMessage(this.max), RETRY_AFTER_SECONDS);
     }
     if (this.#begunThisTurn++ === 0) setImmediate(this.#endTurn);
     const result = work();

@@ -1,8 +1,8 @@
 /** Who waits for whom when more has arrived than userspace can do in one turn of the event loop. */
 import net from "node:net";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Backlog } from "../../src/hooks/backlog.ts";
-import { answers, get, put, type Running, start, tier } from "../support/service.ts";
+import { answers as answersOf, exchange, get, put, type Running, start, tier } from "../support/service.ts";
 
 let on: Running;
 beforeAll(async () => {
@@ -19,9 +19,10 @@ async function open(port: number): Promise<net.Socket> {
 }
 
 /** Connections the server has accepted: it takes one in a turn. */
-async function openMany(count: number): Promise<net.Socket[]> {
-  const sockets = await Promise.all(Array.from({ length: count }, () => open(on.port)));
-  while ((on.service.hook?.connections ?? 0) < count) await new Promise((resolve) => setImmediate(resolve));
+async function openMany(count: number, node = on, port = node.port): Promise<net.Socket[]> {
+  const hook = port === node.port ? node.service.hook : node.service.memcached?.stream;
+  const sockets = await Promise.all(Array.from({ length: count }, () => open(port)));
+  while ((hook?.connections ?? 0) < count) await new Promise((resolve) => setImmediate(resolve));
   return sockets;
 }
 
@@ -35,14 +36,14 @@ async function together(sockets: readonly net.Socket[], bytes: (i: number) => st
         socket.on("data", (chunk) => {
           if (texts[i] === "") order.push(i);
           texts[i] += chunk.toString("latin1");
-          if (answers(texts[i] ?? "").length >= enough) resolve();
+          if (answersOf(texts[i] ?? "").length >= enough) resolve();
         });
       }),
   );
   for (const [i, socket] of sockets.entries()) socket.write(bytes(i));
   await Promise.all(all);
   for (const socket of sockets) socket.destroy();
-  return { order, answers: texts.map(answers) };
+  return { order, answers: texts.map(answersOf) };
 }
 
 test("a hit that arrived last does not wait for all the crossings before it", async () => {
@@ -87,8 +88,58 @@ test("a client that leaves while it waits leaves nothing behind", async () => {
   }
 });
 
+describe("over cold.maxPending", () => {
+  const MAX = 20;
+  let node: Running;
+  beforeAll(async () => {
+    node = await start({ admission: "always", memcached: "127.0.0.1:0" }, { cold: { maxPending: MAX } });
+  });
+  afterAll(() => node.service.close());
+
+  test("look-ups that would wait are refused at the hook, in their order, and writes are not", async () => {
+    const sockets = await openMany(MANY, node);
+    const { answers } = await together(
+      sockets,
+      (i) => (i % 4 === 3 ? put(`w-${i}`, "v") : get("nothing")),
+      1,
+    );
+    const statuses = answers.map(([answer]) => answer?.status);
+    const refused = answers.map(([answer]) => answer).filter((answer) => answer?.status === 503);
+    expect(refused.length).toBeGreaterThan(MANY / 4);
+    expect(statuses.filter((_, i) => i % 4 === 3)).toEqual(Array(MANY / 4).fill(201));
+    expect(refused[0]?.head).toMatch(/^retry-after: 1$/im);
+    expect(JSON.parse(refused[0]?.body ?? "")).toEqual({
+      statusCode: 503,
+      error: "Service Unavailable",
+      message: `${MAX} operations are under way; try again (cold.maxPending)`,
+    });
+    expect(node.service.hook?.shed).toBe(refused.length);
+    expect(node.service.stats.observed.hot.count).toBe(0);
+    // On one connection the next request is served again.
+    const [after] = answersOf((await exchange(node.port, [get("nothing")], { enough: 1 })).text);
+    expect(after?.status).toBe(404);
+  });
+
+  test("memcached clients are told SERVER_ERROR", async () => {
+    const sockets = await openMany(MANY, node, node.service.memcached?.server?.port);
+    const said = await Promise.all(
+      sockets.map(
+        (socket) =>
+          new Promise<string>((resolve) => {
+            socket.once("data", (chunk) => resolve(chunk.toString("latin1")));
+            socket.write("get nothing\r\n");
+          }),
+      ),
+    );
+    for (const socket of sockets) socket.destroy();
+    const refusal = `SERVER_ERROR ${MAX} operations are under way; try again (cold.maxPending)\r\n`;
+    expect(new Set(said)).toEqual(new Set(["END\r\n", refusal]));
+    expect(node.service.memcached?.stream?.shed).toBe(said.filter((text) => text === refusal).length);
+  });
+});
+
 test("crossings are let through in the order they came, so many a turn", async () => {
-  const backlog = new Backlog();
+  const backlog = new Backlog(1_000);
   const crossed: number[] = [];
   let admitted = 0;
   while (backlog.admits()) admitted++;

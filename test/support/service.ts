@@ -31,7 +31,14 @@ export async function start(
 
 export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-/** Sends the pieces one after the other, each in a segment of its own, and reads until quiet or closed. */
+/** Where it is known how many answers come, a busy machine has this long. */
+const ENOUGH_MS = 10_000;
+const QUIET_MS = 120;
+
+/**
+ * Sends the pieces one after the other, each in a segment of its own, and reads until there are enough answers,
+ * quiet or closed.
+ */
 export async function exchange(
   port: number,
   pieces: readonly (string | Buffer)[],
@@ -56,7 +63,8 @@ export async function exchange(
   }
   last = Date.now();
   const text = () => Buffer.concat(chunks).toString("latin1");
-  while (!closed && Date.now() - last < (options.quietMs ?? 120)) {
+  const quietMs = options.quietMs ?? (options.enough === undefined ? QUIET_MS : ENOUGH_MS);
+  while (!closed && Date.now() - last < quietMs) {
     if (options.enough !== undefined && answers(text()).length >= options.enough) break;
     await sleep(2);
   }
