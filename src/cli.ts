@@ -3,6 +3,8 @@
  * The `bmc` command. Each subcommand is one file under cli/, loaded only when asked for: `bmc exec` is
  * called hundreds of times by conformance suites and must start fast.
  */
+import { createRequire } from "node:module";
+
 type Command = {
   readonly summary: string;
   /** @returns the exit code */
@@ -32,6 +34,11 @@ async function main(argv: string[]): Promise<number> {
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     process.stdout.write(usage());
     return name === undefined ? 2 : 0;
+  }
+  if (name === "--version" || name === "-v") {
+    const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
+    process.stdout.write(`${version}\n`);
+    return 0;
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) {
