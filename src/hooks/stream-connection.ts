@@ -144,6 +144,8 @@ export class StreamConnection implements Waiting {
   /** No program any more: what is held, and all that comes, goes to userspace. */
   detach(): void {
     if (this.#pinned < 0) this.#pinned = CROSSING_INDEX.fault;
+    // The server above may be about to close connections it believes idle.
+    this.cross();
     if (this.#stalled) return; // what waits for the reader goes up once it reads
     this.#release();
     this.#held = null;
