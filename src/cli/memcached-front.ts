@@ -61,6 +61,8 @@ export type FrontParts = {
   readonly injector: Injector;
   readonly counters: HotCounters | null;
   readonly nowNs: () => number;
+  /** The clock that items end by. */
+  readonly nowMs: () => number;
   readonly splitTimeoutMs: number;
   /** Connections that may wait for userspace at the hook. */
   readonly maxWaiting: number;
@@ -112,13 +114,14 @@ export class MemcachedFront {
 
   /** @throws Refusal when the address cannot be bound, or is public */
   async listen(): Promise<void> {
-    const { cache, machine, counters, logger, peers, threads } = this.#parts;
+    const { cache, machine, counters, logger, nowMs, peers, threads } = this.#parts;
     const { allowPublicUdp, maxConnections, idleTimeoutMs } = this.#config;
     const bmcStats = counters && (() => this.#bmcRows(counters));
     try {
       this.server = await MemcachedServer.listen({
         ...this.#address,
         cache,
+        now: nowMs,
         allowPublicUdp,
         maxConnections,
         idleTimeoutMs,

@@ -33,6 +33,7 @@ import { Admission } from "../tiers/hot/admission.ts";
 import type { SharedCpu } from "../tiers/hot/machine.ts";
 import { HotMachine } from "../tiers/hot/machine.ts";
 import { busyMessage, Intake, RETRY_AFTER_SECONDS } from "../tiers/intake.ts";
+import { steadyClock, timeOfDayOffsetMs } from "../tiers/steady-clock.ts";
 import { TieredCache } from "../tiers/tiered-cache.ts";
 import { configPath, loadProfile, shippedObject } from "./config-files.ts";
 import { Refusal } from "./exit.ts";
@@ -58,6 +59,8 @@ export type WorkerPart = {
   readonly cpu: SharedCpu;
   /** Programs already verified in this process. */
   readonly proved: readonly string[];
+  /** The same in all, for the clock that items end by. */
+  readonly timeOfDayOffsetMs: number;
   /** Text for /metrics: of all workers. */
   readonly metrics: () => Promise<string>;
   readonly peers: Peers;
@@ -89,6 +92,8 @@ export class Service {
     this.#worker = worker ?? null;
     requireLabForWrite(config);
     const nowNs = () => performance.now() * 1e6;
+    const nowMs =
+      config.cold.url === null ? steadyClock(worker?.timeOfDayOffsetMs ?? timeOfDayOffsetMs()) : Date.now;
     const profile = loadProfile(config.costs.profile);
     const injector = new Injector({ scale: config.costs.scale, nowNs });
     if (config.costs.scale > 0) injector.calibrate();
@@ -117,13 +122,13 @@ export class Service {
       }
     }
     this.machine = machine;
-    const store: ColdStore = cold ?? new MemoryStore(config.cold);
+    const store: ColdStore = cold ?? new MemoryStore({ ...config.cold, now: nowMs });
     const { admission, admissionWindowMs } = config.hot;
     this.cache = new TieredCache(
       store,
       machine?.hot ?? null,
       new Admission(admission, admissionWindowMs),
-      Date.now,
+      nowMs,
       new Intake(config.cold.maxPending),
     );
     const guard = store.checkTrust && (() => store.checkTrust?.());
@@ -153,6 +158,7 @@ export class Service {
             injector,
             counters,
             nowNs,
+            nowMs,
             splitTimeoutMs: config.offload.splitTimeoutMs,
             maxWaiting: config.cold.maxPending,
             logger,
@@ -181,6 +187,7 @@ export class Service {
       meter: this.meter,
       sampler: this.sampler,
       nowNs,
+      nowMs,
       crossing: hook ? (response) => hook.takeNote(response) : () => unhooked,
       metrics: worker ? { contentType: registry.contentType, metrics: worker.metrics } : registry,
       ...(worker && { noLab: NO_LAB }),

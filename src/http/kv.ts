@@ -29,7 +29,7 @@ type Noted = IncomingMessage & { [NOTE]?: CrossingNote };
 const LASTING: Readonly<Record<string, Crossing>> = { "too-big": "too-big", "key-too-long": "key-too-long" };
 
 export function registerKv(app: FastifyInstance, options: AppOptions): void {
-  const { cache, meter, nowNs } = options;
+  const { cache, meter, nowNs, nowMs } = options;
   const stats = meter.stats;
   const timing = new ServerTiming(meter.profile);
 
@@ -135,7 +135,7 @@ export function registerKv(app: FastifyInstance, options: AppOptions): void {
       request,
       reply,
       (ttl) => {
-        const next = { value, flags: 0, expiresAtMs: ttl === 0 ? 0 : Date.now() + ttl };
+        const next = { value, flags: 0, expiresAtMs: ttl === 0 ? 0 : nowMs() + ttl };
         return (old) => ({ next, result: old === null });
       },
       (created) => reply.code(created ? 201 : 204).send(),

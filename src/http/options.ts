@@ -20,6 +20,8 @@ export type AppOptions = {
   readonly sampler: RequestSampler;
   /** Monotonic clock in nanoseconds; fractions welcome. */
   readonly nowNs: () => number;
+  /** The clock that items end by: milliseconds since the epoch. */
+  readonly nowMs: () => number;
   /** Why the request at hand crossed; asked once a request, synchronously from its 'request' event. */
   readonly crossing: (response: ServerResponse) => CrossingNote;
   readonly metrics: { readonly contentType: string; metrics(): Promise<string> };

@@ -32,7 +32,7 @@ export type Latency = {
 
 export type EngineOptions = {
   readonly cache: Cache;
-  /** Wall clock in milliseconds since the epoch. */
+  /** The clock that items end by: milliseconds since the epoch. */
   readonly now?: () => number;
   /** Bound of the cold tier, for `stats`. */
   readonly maxBytes?: number;

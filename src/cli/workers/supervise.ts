@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import { createSharedMemory } from "../../bpf/shared-memory.ts";
 import { type Config, ConfigError } from "../../config.ts";
 import type { Counters } from "../../memcached/engine.ts";
+import { timeOfDayOffsetMs } from "../../tiers/steady-clock.ts";
 import { sharedCold } from "../cold-tier.ts";
 import { Service } from "../service.ts";
 import { requireReusePort, Supervisor } from "./supervisor.ts";
@@ -26,12 +27,19 @@ export async function superviseWorkers(config: Config, logger: Logger): Promise<
   // Each worker connects for itself; whether there is anything to connect to is told now, and once.
   await (await sharedCold(config, logger))?.close();
   const shared = { memory: createSharedMemory(), cpus: config.server.workers };
+  const clock = { timeOfDayOffsetMs: timeOfDayOffsetMs() };
   // Loads and verifies the programs, which lays out their maps; it never runs them and never listens.
   const service = new Service(config, {
     logger,
-    worker: { cpu: { ...shared, cpu: shared.cpus }, proved: [], metrics: async () => "", peers: NOBODY },
+    worker: {
+      cpu: { ...shared, cpu: shared.cpus },
+      proved: [],
+      ...clock,
+      metrics: async () => "",
+      peers: NOBODY,
+    },
   });
-  const supervisor = new Supervisor({ config, service, shared, logger });
+  const supervisor = new Supervisor({ config, service, shared, ...clock, logger });
   const { url, memcached } = await supervisor.start();
   return { service, url, memcached, supervisor, stop: () => supervisor.stop() };
 }

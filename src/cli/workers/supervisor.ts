@@ -22,6 +22,7 @@ import { Calls } from "./calls.ts";
 import { claimPort } from "./claim-port.ts";
 import type { WorkerData } from "./worker.ts";
 
+const WORKER_PATH = configPath("..", "dist", "cli", "workers", "worker.js");
 /** A worker that does not answer a scrape in time is counted as it last was. */
 const SCRAPE_DEADLINE_MS = 1_000;
 /** Between a worker's death and its successor's start, doubling while they die young. */
@@ -52,6 +53,7 @@ export type SupervisorOptions = {
   /** Of the main thread: built over the shared memory, never listening. */
   readonly service: Service;
   readonly shared: Omit<SharedCpu, "cpu">;
+  readonly timeOfDayOffsetMs: number;
   readonly logger: Logger;
 };
 
@@ -63,6 +65,8 @@ type Crew = {
   readonly hangUp: () => void;
   /** Resolves when the thread has ended. */
   readonly ended: Promise<void>;
+  /** Once it listens. */
+  serves: boolean;
   /** As of the last scrape. */
   samples: WorkerSamples;
 };
@@ -97,6 +101,7 @@ export class Supervisor {
   /** @throws Refusal when an address cannot be bound or a worker does not start */
   async start(): Promise<{ readonly url: string; readonly memcached: string | null }> {
     const { config, service } = this.#options;
+    if (!existsSync(WORKER_PATH)) throw new Refusal(`${WORKER_PATH} is missing: run npm run build`);
     const { host } = config.server;
     const port = await claimPort(host, config.server.port);
     let { listen } = config.memcached;
@@ -145,19 +150,18 @@ export class Supervisor {
   }
 
   async #start(cpu: number): Promise<void> {
-    const { shared, logger } = this.#options;
+    const { shared, timeOfDayOffsetMs, logger } = this.#options;
     const talk = new MessageChannel();
     const store = this.#owner && new MessageChannel();
-    const path = configPath("..", "dist", "cli", "workers", "worker.js");
-    if (!existsSync(path)) throw new Refusal(`${path} is missing: run npm run build`);
     const data: WorkerData = {
       config: this.#config,
       cpu: { ...shared, cpu },
       proved: this.#proved,
+      timeOfDayOffsetMs,
       calls: talk.port2,
       store: store && { port: store.port2, stats: this.#stats },
     };
-    const thread = new Worker(path, {
+    const thread = new Worker(WORKER_PATH, {
       workerData: data,
       transferList: [talk.port2, ...(store ? [store.port2] : [])],
       name: `bmc ${cpu}`,
@@ -181,32 +185,36 @@ export class Supervisor {
     };
     const ended = new Promise<void>((resolve) => {
       thread.once("exit", (code) => {
-        this.#ended(cpu, code, lastError, hangUp);
-        resolve();
+        resolve(this.#ended(cpu, code, lastError, hangUp));
       });
     });
     const startedMs = performance.now();
-    this.#crew.set(cpu, { cpu, thread, calls, startedMs, hangUp, ended, samples: {} });
+    const member: Crew = { cpu, thread, calls, startedMs, hangUp, ended, serves: false, samples: {} };
+    this.#crew.set(cpu, member);
     try {
       await calls.ask("start");
+      member.serves = true;
     } catch (error) {
       logger.debug({ worker: cpu, err: error }, "worker did not start");
       throw lastError ?? error;
     }
   }
 
-  #ended(cpu: number, code: number, error: unknown, hangUp: () => void): void {
+  async #ended(cpu: number, code: number, error: unknown, hangUp: () => void): Promise<void> {
     const gone = this.#crew.get(cpu);
     this.#crew.delete(cpu);
     hangUp();
-    const mended = this.#options.service.machine?.hot.buryWorker(cpu) ?? 0;
+    const mended = (await this.#options.service.machine?.hot.buryWorker(cpu)) ?? 0;
+    const { logger } = this.#options;
+    if (this.#stopping && error !== undefined) {
+      logger.error({ worker: cpu, code, err: error }, "worker ended while the service was stopping");
+    }
     if (this.#stopping || gone === undefined) return;
     const counts = countsOf(this.#families, gone.samples);
     this.#departed = mergeSamples(this.#families, [this.#departed, counts]);
     this.restarts++;
     const young = performance.now() - gone.startedMs < YOUNG_MS;
     this.#respawnMs = young ? Math.min(RESPAWN_MAX_MS, this.#respawnMs * 2) : RESPAWN_MIN_MS;
-    const { logger } = this.#options;
     logger.error(
       { worker: cpu, code, err: error, invalidatedEntries: mended, replacedInMs: this.#respawnMs },
       "worker ended and is replaced",
@@ -282,7 +290,7 @@ export class Supervisor {
         name: "bmc_workers",
         help: "Worker threads that serve.",
         type: "gauge",
-        read: () => [sample(this.#crew.size)],
+        read: () => [sample([...this.#crew.values()].filter(({ serves }) => serves).length)],
       },
       {
         name: "bmc_worker_restarts_total",

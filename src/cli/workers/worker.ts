@@ -19,6 +19,7 @@ export type WorkerData = {
   readonly cpu: SharedCpu;
   /** Programs the supervisor has verified. */
   readonly proved: readonly string[];
+  readonly timeOfDayOffsetMs: number;
   readonly calls: MessagePort;
   /** null where each worker has its own way to the cold tier. */
   readonly store: { readonly port: MessagePort; readonly stats: Float64Array } | null;
@@ -36,7 +37,7 @@ export type WorkerAnswers = {
 };
 
 const data = workerData as WorkerData;
-const { config, cpu, proved, store } = data;
+const { config, cpu, proved, timeOfDayOffsetMs, store } = data;
 const logger = pino(
   { level: config.log.level, base: { worker: cpu.cpu } },
   pino.destination({ fd: 2, sync: true }),
@@ -54,6 +55,7 @@ const calls = new Calls(data.calls, {
       worker: {
         cpu,
         proved,
+        timeOfDayOffsetMs,
         metrics: () => calls.ask<string>("metrics"),
         peers: {
           counters: () => calls.ask<Counters>("counters"),
