@@ -111,7 +111,7 @@ export class StreamHook implements ConnectionHost {
   /** Reads the socket from now on; `upper` gets what the programs pass. */
   connect(socket: Socket, upper: (connection: StreamConnection) => Upper): StreamConnection {
     const connection = new StreamConnection(this, socket, this.#nextHandle++, upper);
-    connection.idleSinceMs = Date.now();
+    connection.idleSinceMs = performance.now();
     this.programs.addSocket(connection.identity, connection.handle);
     this.open.add(connection);
     return connection;

@@ -131,7 +131,7 @@ export class TcpStreamHook extends StreamHook implements HttpHost {
   #sweep(): void {
     const server = this.#server;
     if (server === null) return;
-    const now = Date.now();
+    const now = performance.now();
     for (const connection of this.open) {
       if (this.#isAdopted(connection)) continue;
       if (connection.touched || !connection.idle) {

@@ -21,7 +21,7 @@ const INDEX = Object.fromEntries(STATS.map(({ name, index }) => [name, index])) 
 
 export class HotCounters {
   readonly #machine: HotMachine;
-  #walkedAt = 0;
+  #walkedAt = Number.NEGATIVE_INFINITY;
   #entries = 0;
 
   constructor(machine: HotMachine) {
@@ -62,7 +62,7 @@ export class HotCounters {
 
   entries(): number {
     const { hot } = this.#machine;
-    const now = Date.now();
+    const now = performance.now();
     if (hot.entries <= WALK_ALWAYS_ENTRIES || now - this.#walkedAt >= WALK_EVERY_MS) {
       this.#entries = hot.countValid();
       this.#walkedAt = now;
