@@ -4,7 +4,7 @@
  * returned to the caller, who knows what the value under it means, and frees it when the value is fit to be seen.
  */
 import type { Kernel } from "./kernel.ts";
-import { STATE, STATE_NAME } from "./runtime.ts";
+import { STATE, STATE_BYTES, STATE_NAME } from "./runtime.ts";
 
 export type Estate = {
   /** Address of the bpf_spin_lock it held, 0 for none: still held. */
@@ -19,7 +19,7 @@ export function bury(kernel: Kernel, cpu: number): Estate {
   const { directory } = memory;
   if (directory === null || locks === null) return { spinLock: 0, repaired: [] };
   directory.release(cpu + 1);
-  const state = directory.find(cpu + 1, STATE_NAME);
+  const state = memory.find(cpu + 1, STATE_BYTES, STATE_NAME);
   if (state === 0) return { spinLock: 0, repaired: [] };
   const held = (word: number): number => {
     const lock = memory.words[(state + word) >> 2]! >>> 0;

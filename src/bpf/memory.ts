@@ -88,6 +88,16 @@ export class LinearMemory {
     return at;
   }
 
+  /**
+   * Address of an area another kernel laid out for itself, or 0. It may lie where the memory has grown since this
+   * kernel last looked.
+   */
+  find(owner: number, byteLength: number, what: string): number {
+    const at = this.directory?.find(owner, what) ?? 0;
+    if (at !== 0) this.#reach(at + byteLength);
+    return at;
+  }
+
   #claim(
     owner: number,
     byteLength: number,

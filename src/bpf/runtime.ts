@@ -26,7 +26,7 @@ export const STATE = {
   /** Always 0 (spin-lock.ts). */
   pillow: 20,
 } as const;
-const STATE_BYTES = 64;
+export const STATE_BYTES = 64;
 /** Its name in a shared memory's directory: who buries a CPU looks there. */
 export const STATE_NAME = "machine state";
 
@@ -173,6 +173,13 @@ export class Runtime {
       this.memory.words[address >> 2] = 1;
       this.memory.words[note >> 2] = address;
     }
+  }
+
+  /** lock() for who must not wait. @returns whether it is had */
+  tryLock(address: number): boolean {
+    if (this.locks !== null) return this.locks.tryTake(address, this.stateAddress + STATE.heldLock);
+    this.lock(address);
+    return true;
   }
 
   unlock(address: number): void {

@@ -36,6 +36,15 @@ export class SpinLocks {
     this.wait(lock);
   }
 
+  /** As take(), but gives up at once: a holder that has gone, too, waits to be buried by whoever asks. */
+  tryTake(lock: number, noteAddress: number): boolean {
+    const { words } = this.#memory;
+    words[noteAddress >> 2] = lock;
+    if (Atomics.compareExchange(words, lock >> 2, 0, this.mark) === 0) return true;
+    words[noteAddress >> 2] = 0;
+    return false;
+  }
+
   release(lock: number, noteAddress: number): void {
     const { words } = this.#memory;
     Atomics.store(words, lock >> 2, 0);

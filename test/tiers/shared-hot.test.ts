@@ -81,7 +81,7 @@ describe("a hot entry that several workers fill, invalidate and read", { timeout
 const item: Item = { value: new Uint8Array([1, 2, 3]), flags: 0, expiresAtMs: 0, cas: 1n };
 
 describe("a worker's death", () => {
-  it("takes its writes back, and only its own", () => {
+  it("takes its writes back, and only its own", async () => {
     const memory = createSharedMemory();
     const [a, b, main] = [machineOf(memory, 0), machineOf(memory, 1), machineOf(memory, CPUS)];
     const slot = a.hot.beginWrite("k");
@@ -89,25 +89,54 @@ describe("a worker's death", () => {
     b.hot.beginWrite("k");
     const writers = () => main.kernel.rt.memory.view.getUint32(slot + HOT_ENTRY.writers, true);
     expect(writers()).toBe(3);
-    expect(main.hot.buryWorker(0)).toBe(1);
+    expect(await main.hot.buryWorker(0)).toBe(1);
     expect(writers()).toBe(1);
     const fill = () => b.hot.fill(slot, fnv1a("k"), b.hot.generation(slot), "k", item, 0);
     expect(fill()).toBe("raced");
     b.hot.endWrite(slot);
     expect(fill()).toBe("stored");
-    expect(main.hot.buryWorker(0)).toBe(0);
+    expect(await main.hot.buryWorker(0)).toBe(0);
     expect(main.hot.countValid()).toBe(1);
   });
 
-  it("in the middle of a fill leaves the entry dead, its fills too late, and its lock free", () => {
+  it("in the middle of a fill leaves the entry dead, its fills too late, and its lock free", async () => {
     const memory = createSharedMemory();
     const [a, b, main] = [machineOf(memory, 0), machineOf(memory, 1), machineOf(memory, CPUS)];
     const slot = a.hot.slotOf(fnv1a("k"));
     const generation = a.hot.generation(slot);
     expect(a.hot.fill(slot, fnv1a("k"), generation, "k", item, 0)).toBe("stored");
     a.kernel.rt.lock(slot);
-    expect(main.hot.buryWorker(0)).toBe(1);
+    expect(await main.hot.buryWorker(0)).toBe(1);
     expect(main.hot.countValid()).toBe(0);
     expect(b.hot.fill(slot, fnv1a("k"), generation, "k", item, 0)).toBe("raced");
+  });
+
+  it("at the same moment as another's, who holds the lock of its entry: both are buried, whoever is first", async () => {
+    for (const order of [
+      [0, 1],
+      [1, 0],
+    ]) {
+      const memory = createSharedMemory();
+      const [a, b, main] = [machineOf(memory, 0), machineOf(memory, 1), machineOf(memory, CPUS)];
+      const slot = a.hot.beginWrite("k");
+      b.kernel.rt.lock(slot);
+      const buried = await Promise.all(order.map((cpu) => main.hot.buryWorker(cpu)));
+      expect(buried).toEqual([1, 1]);
+      const words = main.kernel.rt.memory.view;
+      expect([HOT_ENTRY.lock, HOT_ENTRY.writers].map((at) => words.getUint32(slot + at, true))).toEqual([
+        0, 0,
+      ]);
+    }
+  });
+
+  it("whose machine lies where the memory has grown since: its lock is found all the same", async () => {
+    const memory = createSharedMemory();
+    const main = machineOf(memory, CPUS);
+    main.kernel.rt.memory.alloc(memory.buffer.byteLength, 64, "what fills the memory");
+    const a = machineOf(memory, 0);
+    const slot = a.hot.slotOf(fnv1a("k"));
+    a.kernel.rt.lock(slot);
+    expect(await main.hot.buryWorker(0)).toBe(1);
+    expect(main.kernel.rt.memory.view.getUint32(slot + HOT_ENTRY.lock, true)).toBe(0);
   });
 });

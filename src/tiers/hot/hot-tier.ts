@@ -161,10 +161,10 @@ export class HotTier {
 
   /**
    * A worker has gone, and its thread runs no more: what it was filling serves nothing, the writes it had under way
-   * are no longer waited for, its locks are free.
+   * are no longer waited for, its locks are free. No successor may take its place before this is done.
    * @returns entries that were touched
    */
-  buryWorker(cpu: number): number {
+  async buryWorker(cpu: number): Promise<number> {
     const placement = this.#placement;
     const mend = (slot: number, writers: number): void => {
       this.#memory.view.setUint32(slot + HOT_ENTRY.writers, writers, true);

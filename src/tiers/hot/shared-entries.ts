@@ -7,6 +7,9 @@ import { bury } from "../../bpf/burial.ts";
 import type { Kernel } from "../../bpf/kernel.ts";
 import type { Runtime } from "../../bpf/runtime.ts";
 
+/** Between two tries for a lock that is another's. */
+const RETRY_MS = 1;
+
 export class SharedEntries {
   readonly #kernel: Kernel;
   readonly #rt: Runtime;
@@ -41,15 +44,16 @@ export class SharedEntries {
 
   /**
    * A worker has gone, and its thread runs no more: calls `mend` for each entry it may have left half written or
-   * with writes under way, with the entry's lock held, and frees the locks.
+   * with writes under way, with the entry's lock held, and frees the locks. The one it held is free when this
+   * returns; for others the event loop goes round, since their holder may have gone as well and be buried next.
    * @returns how many entries that were
    */
-  bury(
+  async bury(
     cpu: number,
     indexOf: (address: number) => number,
     slotAt: (index: number) => number,
     mend: (slot: number, writers: number) => void,
-  ): number {
+  ): Promise<number> {
     const { spinLock } = bury(this.#kernel, cpu);
     const half = spinLock === 0 ? -1 : indexOf(spinLock);
     const column = this.#columns[cpu];
@@ -64,7 +68,7 @@ export class SharedEntries {
     for (let index = 0; index < column.length; index++) {
       if (column[index] === 0) continue;
       const slot = slotAt(index);
-      this.lock(slot);
+      while (!this.#rt.tryLock(slot)) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       column[index] = 0;
       mend(slot, this.#writers(index));
       this.unlock(slot);
