@@ -118,6 +118,7 @@ describe.skipIf(!hasRedis)(`two nodes on one Redis, in trouble${why}`, () => {
     await under.stop();
     expect(under.seen.stale).toBe(0);
     expect(under.seen.unclear).toEqual([]);
+    expect(under.seen.broken).toBe(0);
     expect(await under.lost()).toEqual([]);
     expect(under.seen.writes).toBeGreaterThan(0);
     expect(under.seen.hot).toBeGreaterThan(0);

@@ -3,20 +3,19 @@
  * values count up. Then linearizable means: a read returns no less than what any write acknowledged, or any
  * read returned, before it began; and no more than was ever written.
  */
-import type { SharedNode } from "./shared-nodes.ts";
-
 type Register = { written: number; floor: number; acknowledged: number };
+type Node = { readonly url: string };
 type Answer = { readonly status: number; readonly text: string; readonly retryAfter: string | null };
 
 export class RegisterLoad {
-  /** What the load saw. `unclear`: neither done nor a 503 that says when to come again. */
-  readonly seen = { reads: 0, hot: 0, writes: 0, refused: 0, stale: 0, unclear: [] as string[] };
+  /** What the load saw. `unclear`: neither done nor a 503 that says when to come again; `broken`: no answer. */
+  readonly seen = { reads: 0, hot: 0, writes: 0, refused: 0, broken: 0, stale: 0, unclear: [] as string[] };
   readonly registers = new Map<string, Register>();
-  readonly #nodes: readonly SharedNode[];
+  readonly #nodes: readonly Node[];
   readonly #clients: Promise<void>[] = [];
   #isOver = false;
 
-  constructor(nodes: readonly SharedNode[], keys: readonly string[]) {
+  constructor(nodes: readonly Node[], keys: readonly string[]) {
     this.#nodes = nodes;
     keys.forEach((key, i) => {
       this.registers.set(key, { written: 0, floor: 0, acknowledged: 0 });
@@ -44,7 +43,7 @@ export class RegisterLoad {
     return lost;
   }
 
-  async #write(key: string, node: SharedNode): Promise<void> {
+  async #write(key: string, node: Node): Promise<void> {
     const register = this.registers.get(key)!;
     while (!this.#isOver) {
       const value = ++register.written;
@@ -58,14 +57,14 @@ export class RegisterLoad {
     }
   }
 
-  async #readOn(key: string, node: SharedNode): Promise<void> {
+  async #readOn(key: string, node: Node): Promise<void> {
     while (!this.#isOver) {
       await this.read(key, node);
       await new Promise((resolve) => setTimeout(resolve, 3));
     }
   }
 
-  async read(key: string, node: SharedNode): Promise<void> {
+  async read(key: string, node: Node): Promise<void> {
     const register = this.registers.get(key)!;
     const { floor } = register;
     const { status, text } = await this.#ask(node, key);
@@ -76,10 +75,16 @@ export class RegisterLoad {
     register.floor = Math.max(register.floor, value);
   }
 
-  async #ask(node: SharedNode, key: string, body?: string): Promise<Answer> {
-    const response = await fetch(`${node.url}/kv/${key}`, body === undefined ? {} : { method: "PUT", body });
-    const { status, headers } = response;
-    const answer = { status, text: await response.text(), retryAfter: headers.get("retry-after") };
+  async #ask(node: Node, key: string, body?: string): Promise<Answer> {
+    const heard = await fetch(`${node.url}/kv/${key}`, body === undefined ? {} : { method: "PUT", body })
+      .then(async (response) => ({ response, text: await response.text() }))
+      .catch(() => null);
+    if (heard === null) {
+      this.seen.broken++;
+      return { status: 0, text: "", retryAfter: null };
+    }
+    const { status, headers } = heard.response;
+    const answer = { status, text: heard.text, retryAfter: headers.get("retry-after") };
     if (headers.get("cache-status")?.startsWith("bmc-hot; hit")) this.seen.hot++;
     if (status === 503 && answer.retryAfter !== null) this.seen.refused++;
     else if (![200, 201, 204, 404].includes(status)) this.seen.unclear.push(`${status} ${answer.text}`);
