@@ -37,6 +37,13 @@ export function cpuUsOf(pid: number): number {
   return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS_PER_SECOND;
 }
 
+export type ServiceOptions = {
+  /** Default: the one that runs this. */
+  readonly node?: string;
+  /** May it have all cores, the load's too? For services of several workers. */
+  readonly everyCore?: boolean;
+};
+
 export class Service {
   readonly url: string;
   /** 0 where memcached is not served. */
@@ -54,9 +61,11 @@ export class Service {
   }
 
   /** @param args of `bmc serve`, without host and port */
-  static async start(args: readonly string[]): Promise<Service> {
-    const node = [process.execPath, CLI, "serve", "--host", "127.0.0.1", "--port", "0", ...args];
-    const command = canPin ? ["taskset", "-c", String(SERVER_CORE), ...node] : node;
+  static async start(args: readonly string[], options: ServiceOptions = {}): Promise<Service> {
+    const { node = process.execPath, everyCore = false } = options;
+    const serve = [node, CLI, "serve", "--host", "127.0.0.1", "--port", "0", ...args];
+    const cores = everyCore ? `0-${cpuCount() - 1}` : String(SERVER_CORE);
+    const command = canPin ? ["taskset", "-c", cores, ...serve] : serve;
     const child = spawn(command[0] ?? "", command.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
     // A load test that dies leaves no server behind.
     process.once("exit", () => child.kill("SIGKILL"));

@@ -1,18 +1,22 @@
 /**
- * `npm run soak [-- --minutes N]`: the service under everything at once. Clients of all protocols whose every
+ * `npm run soak [-- --minutes N] [--workers N]`: the service under everything at once. Clients of all protocols whose every
  * answer is judged (loadtest/coherence/), connections that come and go, slow readers, half-open sockets and
  * oversized requests; with redis-server installed, two nodes on one Redis, else one node. Looked for: wrong
  * answers, growth, leaked sockets and timers. Exit 1 if there is any. See docs/loadtest.md.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
+import { requireReusePort } from "../../src/cli/workers/supervisor.ts";
 import { Prng } from "../../src/sim/prng.ts";
 import { type CoherenceResult, runCoherence } from "../coherence/run.ts";
 import { freePort, pinSelf, Service } from "../server.ts";
 import { type Ports, prepareTrouble, REFUSED, TROUBLES } from "./trouble.ts";
 import { growth, median, megabytes, readVitals, type Vitals } from "./vitals.ts";
 
-const USAGE = "usage: npm run soak -- [--minutes N] [--operations N] [--nodes 1|2] [--seed N]";
+const USAGE = "usage: npm run soak -- [--minutes N] [--operations N] [--nodes 1|2] [--workers N] [--seed N]";
+/** Several workers need a newer Node than the rest: BMC_NODE may name one. */
+const NODE = process.env.BMC_NODE ?? process.execPath;
+const WORKERS_MAX = 64;
 /** Troublemakers of each kind at a time, on each node. */
 const LANES = 2;
 /** Between two turns, at most: trouble is to disturb, not to take all there is. */
@@ -35,7 +39,10 @@ function readOptions(argv: string[]) {
   const { values } = (() => {
     try {
       const text = { type: "string" } as const;
-      return parseArgs({ args: argv, options: { minutes: text, operations: text, nodes: text, seed: text } });
+      return parseArgs({
+        args: argv,
+        options: { minutes: text, operations: text, nodes: text, workers: text, seed: text },
+      });
     } catch (error) {
       return usageError(error instanceof Error ? error.message : String(error));
     }
@@ -52,8 +59,25 @@ function readOptions(argv: string[]) {
     minutes: whole("minutes", values.minutes, 60, 24 * 60),
     operations: whole("operations", values.operations, Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER),
     nodes,
+    workers: wholeWorkers(whole("workers", values.workers, 1, WORKERS_MAX)),
     seed: whole("seed", values.seed, Date.now() % 2 ** 31, 2 ** 32),
   };
+}
+
+function wholeWorkers(workers: number): number {
+  if (!Number.isInteger(workers))
+    usageError(`--workers is '${workers}'; allowed: a whole number from 1 to 64`);
+  if (workers === 1) return workers;
+  const { stdout, error } = spawnSync(NODE, ["--version"], { encoding: "utf8" });
+  if (error) usageError(`BMC_NODE is '${NODE}', which does not run: ${error.message}`);
+  try {
+    requireReusePort(stdout.trim().replace(/^v/, ""));
+  } catch {
+    usageError(
+      `--workers ${workers} needs Node 22.12 or later (SO_REUSEPORT); ${NODE} is ${stdout.trim()}. Run it with a newer one, or name one in BMC_NODE`,
+    );
+  }
+  return workers;
 }
 
 async function startRedis(): Promise<{ url: string; stop(): void }> {
@@ -102,24 +126,20 @@ const redis = options.nodes > 1 ? await startRedis() : null;
 const cold = redis === null ? [] : ["--cold", redis.url];
 const services = await Promise.all(
   Array.from({ length: options.nodes }, () =>
-    Service.start([
-      "--memcached",
-      "127.0.0.1:0",
-      "--hot-entries",
-      "1024",
-      "--admission",
-      "always",
-      "--costs-scale",
-      "0",
-      ...cold,
-    ]),
+    Service.start(
+      [
+        ...["--memcached", "127.0.0.1:0", "--hot-entries", "1024", "--admission", "always"],
+        ...["--costs-scale", "0", "--workers", String(options.workers), ...cold],
+      ],
+      options.workers > 1 ? { node: NODE, everyCore: true } : {},
+    ),
   ),
 );
 const ports = services.map(
   ({ url, memcachedPort }): Ports => ({ http: Number(new URL(url).port), memcached: memcachedPort }),
 );
 log(
-  `soak: ${options.nodes} node(s)${redis ? " on one Redis" : ""}, ${options.minutes} minutes, seed ${options.seed}`,
+  `soak: ${options.nodes} node(s) of ${options.workers} worker(s)${redis ? " on one Redis" : ""}, ${options.minutes} minutes, seed ${options.seed}`,
 );
 
 for (const each of ports) await prepareTrouble(each);
