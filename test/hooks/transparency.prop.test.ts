@@ -276,9 +276,10 @@ describe("the hook cannot be told from outside", () => {
           if (!(await difference(stream, suffix)) || !(await difference(stream, suffix))) continue;
           const small = await smallest(stream, suffix);
           const [a, b] = (await difference(small, suffix)) ?? [null, null];
-          found.push(
-            `BMC_FUZZ_SEED=${seed} BMC_FUZZ_RUNS=1\n${shown(small)}\non:  ${shown(a)}\noff: ${shown(b)}`,
-          );
+          const what = `BMC_FUZZ_SEED=${seed} BMC_FUZZ_RUNS=1\n${shown(small)}\non:  ${shown(a)}\noff: ${shown(b)}`;
+          found.push(what);
+          // A long run is not waited for to see it.
+          console.log(what);
         }
       };
       await Promise.all(Array.from({ length: LANES }, (_, number) => lane(number)));
