@@ -27,7 +27,7 @@ export function parseTarget(target: string): Target {
   let query = "";
   for (let i = PREFIX.length; i < target.length; i++) {
     const code = target.charCodeAt(i);
-    if (code === 47) return null;
+    if (code === 47) return { fault: `key has a / at byte ${i - PREFIX.length}; write / as %2F` };
     if (code === 37) escaped = true;
     if (code === 63 || code === 35) {
       end = i;

@@ -197,7 +197,10 @@ function sameAnswers(a: Seen, b: Seen, { settled }: HostileStream): boolean {
   if (a.text === b.text) return true;
   if (a.end === "open") return false;
   const [x, y] = [a.text.replace(PARSE_ERROR, ""), b.text.replace(PARSE_ERROR, "")];
-  if (settled && a.text.slice(x.length) !== b.text.slice(y.length)) return false;
+  const [refusalA, refusalB] = [a.text.slice(x.length), b.text.slice(y.length)];
+  // Nothing is said behind an answer that ended the connection: requests sent in one piece are answered by then, or not.
+  const hasEnded = (text: string, refusal: string) => refusal === "" && /^Connection: close\r$/m.test(text);
+  if (settled && refusalA !== refusalB && !hasEnded(x, refusalA) && !hasEnded(y, refusalB)) return false;
   return x.startsWith(y) || y.startsWith(x);
 }
 

@@ -63,6 +63,7 @@ describe("/kv/:key", () => {
     ["k".repeat(251), 400],
     ["%ff%fe", 404],
     ["a%2Fb", 404],
+    ["a/b", 400],
   ])("key '%.12s' is answered %i", async (key, status) => {
     const { text } = await exchange(on.port, [get(key)], { enough: 1 });
     expect(answers(text)[0]!.status).toBe(status);
@@ -104,6 +105,14 @@ describe("/kv/:key", () => {
     expect([answer.status, answer.headers.get("allow")]).toEqual([405, "GET, HEAD, PUT, DELETE"]);
     expect((await call("/healthz", { method: "PUT" })).status).toBe(405);
     expect((await call("/nope")).status).toBe(404);
+    expect(await (await call("/kv")).json()).toMatchObject({
+      statusCode: 404,
+      message: "no route /kv; keys are at /kv/KEY",
+    });
+    expect(await (await call("/kv/a/b", { method: "PUT", body: "x" })).json()).toMatchObject({
+      statusCode: 400,
+      message: "key has a / at byte 1; write / as %2F",
+    });
   });
 
   test("Cache-Status tells why a request crossed, Server-Timing what the model charges", async () => {
