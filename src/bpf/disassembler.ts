@@ -31,6 +31,7 @@ export type FormatOptions = {
 /** What the dialects disagree about. */
 type Style = {
   readonly offset: (off: number) => string;
+  readonly packet: (imm: number) => string;
   readonly jump: (off: number) => string;
   readonly compared: (imm: number) => string;
   readonly wide: (value: bigint) => string;
@@ -58,11 +59,13 @@ const kernelAtomic: AtomicStyle = (op, bytes, pointer, reg) => {
 
 const spaced = (off: number) => (off < 0 ? `- ${-off}` : `+ ${off}`);
 const hex32 = (imm: number) => `0x${(imm >>> 0).toString(16)}`;
+const spacedUnlessZero = (imm: number) => (imm === 0 ? "" : ` ${spaced(imm)}`);
 const namedHelper = (id: number) => `${helperName(id)}#${id}`;
 
 const STYLES: Readonly<Record<Dialect, Style>> = {
   plain: {
     offset: spaced,
+    packet: spacedUnlessZero,
     jump: signed,
     compared: String,
     wide: (value) => `0x${value.toString(16)} ll`,
@@ -71,6 +74,7 @@ const STYLES: Readonly<Record<Dialect, Style>> = {
   },
   llvm: {
     offset: spaced,
+    packet: spacedUnlessZero,
     jump: signed,
     compared: String,
     wide: (value) => `${BigInt.asIntN(64, value)} ll`,
@@ -79,6 +83,7 @@ const STYLES: Readonly<Record<Dialect, Style>> = {
   },
   kernel: {
     offset: signed,
+    packet: (imm) => ` + ${imm}`,
     jump: (off) => `pc${signed(off)}`,
     compared: hex32,
     wide: (value) => `0x${value.toString(16)}`,
@@ -138,7 +143,7 @@ export function formatInstruction(insn: Instruction, options: FormatOptions = {}
     case "packet": {
       const type = SIZE.get(insn.bytes)!.type;
       if (insn.src === null) return `r0 = *(${type} *)skb[${insn.imm}]`;
-      return `r0 = *(${type} *)skb[r${insn.src}${insn.imm === 0 ? "" : ` ${spaced(insn.imm)}`}]`;
+      return `r0 = *(${type} *)skb[r${insn.src}${style.packet(insn.imm)}]`;
     }
     case "wide":
       return `r${insn.dst} = ${wideText(insn, style, options)}`;

@@ -157,7 +157,7 @@ static void verify(int level, int type, int attach, char *hex)
 {
 	static unsigned char code[MAX_LINE];
 	static char *big_log;
-	enum { LOG = 1 << 24 };
+	enum { LOG = 1 << 26 };
 	if (!big_log) big_log = malloc(LOG);
 	__u32 bytes = patch_maps(hex, code);
 	union bpf_attr attr;

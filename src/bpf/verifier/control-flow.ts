@@ -336,6 +336,9 @@ export function registerEffects(insn: Instruction): { uses: number; defines: num
   }
 }
 
+/** Linux does not look into legacy packet loads: to it they may need any register, and leave all as they are. */
+const EVERYTHING = { uses: 0x3ff, defines: 0 } as const;
+
 function liveRegisters(slots: readonly (Instruction | null)[]): Uint16Array {
   const live = new Uint16Array(slots.length);
   const before: number[][] = slots.map(() => []);
@@ -350,7 +353,7 @@ function liveRegisters(slots: readonly (Instruction | null)[]): Uint16Array {
     isWaiting[at] = 0;
     const insn = slots[at];
     if (!insn) continue;
-    const { uses, defines } = registerEffects(insn);
+    const { uses, defines } = insn.kind === "packet" ? EVERYTHING : registerEffects(insn);
     let needed = 0;
     for (const target of after[at]!) needed |= live[target] ?? 0;
     needed = (needed & ~defines) | uses;

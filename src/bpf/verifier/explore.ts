@@ -35,11 +35,16 @@ export function explore(w: Walk): void {
   entry.regs[1] = pointer("ctx");
   entry.regs[10] = pointer("stack", { frame: 0 });
   walkFunction(w, entry, 0);
+  // As in Linux in the order they stand in, and over again while one called another.
   const done = new Set<number>();
-  const next = () => w.shape.functions.findIndex((_, i) => w.calledGlobals.has(i) && !done.has(i));
-  for (let index = next(); index >= 0; index = next()) {
-    done.add(index);
-    walkFunction(w, globalFrame(w, index), w.shape.functions[index]!.start);
+  for (let before = -1; before !== done.size; ) {
+    before = done.size;
+    w.shape.functions.forEach(({ name, start }, index) => {
+      if (done.has(index) || !w.calledGlobals.has(index)) return;
+      done.add(index);
+      walkFunction(w, globalFrame(w, index), start);
+      w.log?.proved(index, name);
+    });
   }
 }
 
@@ -55,18 +60,20 @@ function walkFunction(w: Walk, frame: Frame, start: number): void {
 
 class Explorer {
   readonly #w: Walk;
-  /** Saved states by instruction. */
+  /** Saved states by bucket: those of one instruction and caller, and whatever else falls into it. */
   readonly #saved = new Map<number, State[]>();
   #savedCount = 0;
-  #jumpsAtSave = 0;
-  #insnsAtSave = 0;
   /** Entries the kernel's jump history would have since the last save. */
   #weight = 0;
 
   constructor(w: Walk) {
     this.#w = w;
-    this.#jumpsAtSave = w.jumps;
-    this.#insnsAtSave = w.stats.insnsProcessed;
+  }
+
+  /** Where Linux's table has the states of here: one bucket an instruction slot, chosen with the call site. */
+  #bucket(): number {
+    const { insn, shape, frame } = this.#w;
+    return ((insn ^ frame.callsite) >>> 0) % shape.slots.length;
   }
 
   run(): void {
@@ -207,14 +214,16 @@ class Explorer {
     const checkpoint = w.shape.forcedCheckpoint[w.insn]!;
     const forced = checkpoint !== 0;
     const mustSave = forced || this.#weight > LONG_HISTORY;
-    const sinceJumps = w.jumps - this.#jumpsAtSave;
-    const sinceInsns = stats.insnsProcessed - this.#insnsAtSave;
+    const sinceJumps = w.jumps - w.atSave.jumps;
+    const sinceInsns = stats.insnsProcessed - w.atSave.insns;
     let save = mustSave || (sinceJumps >= CHECKPOINT_JUMPS && sinceInsns >= CHECKPOINT_INSNS);
-    const list = this.#saved.get(w.insn) ?? [];
+    const bucket = this.#bucket();
+    const list = this.#saved.get(bucket) ?? [];
     const listed = list.length;
     // Newest first: what is no longer reached has then failed less often (Linux 6.18 lists them so).
     for (let i = listed - 1; i >= 0; i--) {
       const old = list[i]!;
+      if (old.insn !== w.insn) continue;
       if (this.#covers(old, checkpoint)) {
         this.#join(old);
         return true;
@@ -234,7 +243,10 @@ class Explorer {
       }
     }
     if (listed > stats.maxStatesPerInsn) stats.maxStatesPerInsn = listed;
-    if (save) this.#save(list);
+    if (save) {
+      this.#save(list);
+      this.#saved.set(bucket, list);
+    }
     return false;
   }
 
@@ -315,9 +327,8 @@ class Explorer {
     state.history = [];
     state.links = null;
     list.push(checkpoint);
-    this.#saved.set(w.insn, list);
-    this.#jumpsAtSave = w.jumps;
-    this.#insnsAtSave = stats.insnsProcessed;
+    w.atSave.jumps = w.jumps;
+    w.atSave.insns = stats.insnsProcessed;
     this.#weight = 0;
     stats.totalStates++;
     w.statesAt[w.insn]!++;

@@ -104,7 +104,8 @@ export function formatValue(v: Value, precise = false, frame = 0): string {
     parts.push(...formatRanges(v.scalar));
     if (v.scalar.tnum.mask !== U64_MAX) parts.push(`var_off=${formatTnum(v.scalar.tnum)}`);
   }
-  return `${typeName(v)}(${parts.join(",")})`;
+  const owner = v.kind === "stack" && v.frame !== frame ? `[${v.frame}]` : "";
+  return `${typeName(v)}${owner}(${parts.join(",")})`;
 }
 
 function formatSlot(slot: Slot, frame: number): string {
@@ -145,13 +146,13 @@ export function formatWholeFrame(frame: Frame): string {
 export function formatState(state: State): string {
   const { frame } = state;
   const where = frame.index > 0 ? ` frame${frame.index}:` : "";
-  const held = formatReferences(state);
-  return `:${where} ${formatWholeFrame(frame)}${held && ` ${held}`}`;
+  return `:${where} ${formatWholeFrame(frame)}${formatHeld(state, frame)}`;
 }
 
-export function formatReferences(state: State): string {
+/** What stands behind the registers and slots of a frame: references to release, and whether it is a callback's. */
+export function formatHeld(state: State, frame: Frame): string {
   const ids = state.refs.map((ref) => ref.id);
   // A lock is held like a reference; nothing can be acquired behind it.
   if (state.lock) ids.push(state.lock.id);
-  return ids.length > 0 ? `refs=${ids.join(",")}` : "";
+  return `${ids.length > 0 ? ` refs=${ids.join(",")}` : ""}${frame.callback ? " cb" : ""}`;
 }

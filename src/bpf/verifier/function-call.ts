@@ -52,6 +52,7 @@ function callGlobal(w: Walk, callee: FunctionShape, index: number): void {
   const name = `func#${index} ('${callee.name}')`;
   w.refusing(`Caller passes invalid args into ${name}`, () => checkArguments(w, callee));
   w.calledGlobals.add(index);
+  w.log?.assumed(index, callee.name);
   if (callee.movesPacket) forgetPackets(w);
   forgetCallerSaved(w);
   w.frame.regs[0] = UNKNOWN_VALUE;
@@ -138,6 +139,7 @@ export function enterCallback(w: Walk, helper: VerifierHelper, callback: Value, 
     markPrecise(w, 1);
     if (count.kind === "scalar" && BigInt(caller.callbackDepth) >= count.scalar.umax) {
       caller.callbackDepth = 0;
+      w.log?.loopDone(caller.index);
       return;
     }
   }
@@ -166,6 +168,7 @@ export function enterCallback(w: Walk, helper: VerifierHelper, callback: Value, 
   inner.previous = w.insn;
   inner.callbackUnroll++;
   w.enqueue(inner);
+  w.log?.calledBack();
   caller.callbackDepth = 0;
 }
 
@@ -200,10 +203,11 @@ export function returnAsOther(w: Walk): number {
   w.enqueue(fallen);
   forgetPackets(w);
   w.frame.regs[0] = UNKNOWN_VALUE;
-  return leave(w);
+  return leave(w, true);
 }
 
-function leave(w: Walk): number {
+/** @param asOther another program returns in this one's place */
+function leave(w: Walk, asOther = false): number {
   const { state } = w;
   const callee = state.frame;
   const result = callee.regs[0]!;
@@ -213,7 +217,7 @@ function leave(w: Walk): number {
   if (!callee.callback) {
     state.popFrame();
     state.frame.regs[0] = result;
-    w.log?.returned(w, callee, callee.callsite + 1);
+    w.log?.returned(w, callee, callee.callsite + 1, asOther);
     return callee.callsite + 1;
   }
   if (result.kind === "uninit") w.reject("uninitialised-register", "R0 !read_ok");
@@ -231,9 +235,9 @@ function leave(w: Walk): number {
   if (state.lock)
     w.reject("spin-lock", "BPF_EXIT instruction in callback cannot be used inside bpf_spin_lock-ed region");
   state.popFrame();
+  w.log?.returned(w, callee, callee.callsite);
   const earlier = previousRound(state.parent, state, callee.callsite);
   if (earlier) widen(state, earlier);
-  w.log?.returned(w, callee, callee.callsite);
   // Back to the call itself: it decides whether to go round again.
   return callee.callsite;
 }

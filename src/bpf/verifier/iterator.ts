@@ -41,7 +41,7 @@ const STEPS = {
     const ref = w.newId();
     w.state.refs = [...w.state.refs, { id: ref, insn: w.insn }];
     frame.setSlot(index, iteratorSlot(pointer("iter_active", { ref })));
-    showSlot(w, frame, index);
+    showSlot(w, index);
     addSlot(w.state.marks[frame.index]!.written, index);
     forgetCallerSaved(w);
     w.frame.regs[0] = UNKNOWN_VALUE;
@@ -97,6 +97,6 @@ function split(w: Walk, { frame, index }: Place): void {
     w.enqueue(round);
   }
   frame.setSlot(index, iteratorSlot({ ...iterator, kind: "iter_drained" }));
-  showSlot(w, frame, index);
+  showSlot(w, index);
   state.frame.regs[0] = ZERO_VALUE;
 }

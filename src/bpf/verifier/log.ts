@@ -4,11 +4,12 @@
  * pays one null test an instruction. Bounded: a run of a million instructions must not fill the memory.
  *
  * As in Linux, an instruction's line shows the registers it names and the stack slots it touches, and
- * shows them when the next instruction begins: a path that ends shows nothing more.
+ * shows them when the next instruction begins, so that a path that ends shows nothing more; only a
+ * conditional jump shows them at once.
  */
 
 import { registerEffects } from "./control-flow.ts";
-import { formatFrame, formatReferences, formatState, formatWholeFrame } from "./format.ts";
+import { formatFrame, formatHeld, formatState, formatWholeFrame } from "./format.ts";
 import type { LineTable } from "./line-table.ts";
 import { disassembleInsn } from "./log-insn.ts";
 import { SLOT_INVALID } from "./stack-slot.ts";
@@ -34,6 +35,10 @@ export class LogBook {
   #wholeState = false;
   /** The path did not come here by the line above. */
   #resumed = false;
+  /** The current instruction's line shows everything in the frame. */
+  #wholeResult = false;
+  /** Another line follows the instruction's: what it left needs one of its own. */
+  #isApart = false;
   readonly #closing: string[] = [];
   /** Log lengths at which waiting branches were put up: level 1 cuts back to them. */
   readonly #marks = new Map<State, number>();
@@ -79,6 +84,31 @@ export class LogBook {
     this.#resumed = false;
   }
 
+  /** A global function is believed, not entered. @param index of the function */
+  assumed(index: number, name: string): void {
+    this.#setApart(`Func#${index} ('${name}') is global and assumed valid.`);
+  }
+
+  /** A bpf_loop called from this frame has gone round as often as it may. */
+  loopDone(frame: number): void {
+    if (this.level === 2) this.#setApart(`frame${frame} bpf_loop iteration limit reached`);
+  }
+
+  #setApart(line: string): void {
+    this.add(line);
+    this.#isApart = true;
+  }
+
+  /** A path into a callback was put up: to Linux that touches the whole state. */
+  calledBack(): void {
+    this.#wholeResult = true;
+  }
+
+  /** @param index of a global function, walked to its end by itself */
+  proved(index: number, name: string): void {
+    this.add(`Func#${index} ('${name}') is safe for any args that match its prototype`);
+  }
+
   /** The current instruction reads or writes this slot of the stack. */
   touch(slot: number): void {
     this.#touched.add(slot);
@@ -92,8 +122,9 @@ export class LogBook {
     }
     this.#resumed = false;
     if (this.#wholeState) this.add(`${w.insn}${formatState(w.state)}`);
-    else this.#showResult();
+    else this.#showResult(w.insn);
     this.#wholeState = false;
+    this.#isApart = false;
     const source = this.#table.at(w.insn);
     const text = source ? `; ${source.text.trim()} @ ${baseName(source.file)}:${source.line}` : "";
     if (text && text !== this.#lastSource) this.add(text);
@@ -106,7 +137,7 @@ export class LogBook {
   after(w: Walk): void {
     const { frame } = w;
     if (frame.index > this.#frameBefore) {
-      this.#frames("caller:", w.state.frames[this.#frameBefore]!, "callee:", frame);
+      this.#frames(w, "caller:", w.state.frames[this.#frameBefore]!, "callee:", frame);
       this.#wholeState = true;
       return;
     }
@@ -116,24 +147,35 @@ export class LogBook {
     frame.regs.forEach((_, reg) => {
       if ((((uses | defines) >>> reg) & 1) === 1) regs.push(reg);
     });
+    // Slots of another frame show the one of the same number in this frame, as in Linux.
     const slots = [...this.#touched].filter((slot) => frame.slot(slot) !== SLOT_INVALID);
     slots.sort((a, b) => a - b);
-    const shown = [formatFrame(frame, regs, slots), formatReferences(w.state)].filter((part) => part !== "");
-    if (frame.index > 0 && shown.length > 0) shown.unshift(`frame${frame.index}:`);
-    this.#result = shown.join(" ");
+    // What touches nothing, a goto, shows nothing.
+    if (regs.length === 0 && slots.length === 0) return;
+    this.#result = this.#changes(w, regs, slots);
+    this.#wholeResult = false;
+    if (w.instruction().kind === "branch") this.#showResult(w.insn);
   }
 
-  /** A function goes back to its caller. */
-  returned(w: Walk, callee: Frame, to: number): void {
+  #changes(w: Walk, regs: readonly number[], slots: readonly number[]): string {
+    const { frame } = w;
+    const changed = this.#wholeResult ? formatWholeFrame(frame) : formatFrame(frame, regs, slots);
+    const where = frame.index > 0 ? `frame${frame.index}:${changed && " "}` : "";
+    return `${where}${changed}${formatHeld(w.state, frame)}`.trim();
+  }
+
+  /** A function goes back to its caller; with a tail call it does so without taking up another path. */
+  returned(w: Walk, callee: Frame, to: number, byTailCall = false): void {
     this.#result = "";
-    this.#frames("returning from callee:", callee, `to caller at ${to}:`, w.frame);
-    this.#resumed = true;
+    this.#frames(w, "returning from callee:", callee, `to caller at ${to}:`, w.frame);
+    if (byTailCall) {
+      this.#result = this.#changes(w, [0], []);
+      this.#isApart = true;
+    } else this.#resumed = true;
   }
 
   /** The loop came round without a change: both states, below the message. */
   endless(w: Walk, old: State): void {
-    this.#showResult();
-    this.#result = "";
     this.#closing.push(`cur state${formatState(w.state)}`, `old state${formatState(old)}`);
   }
 
@@ -142,21 +184,23 @@ export class LogBook {
     return this.#closing;
   }
 
-  #frames(from: string, left: Frame, to: string, entered: Frame): void {
+  #frames(w: Walk, from: string, left: Frame, to: string, entered: Frame): void {
     for (const [words, frame] of [
       [from, left],
       [to, entered],
     ] as const) {
       const where = frame.index > 0 ? ` frame${frame.index}:` : "";
       this.add(words);
-      this.add(`${where} ${formatWholeFrame(frame)}`);
+      this.add(`${where} ${formatWholeFrame(frame)}${formatHeld(w.state, frame)}`);
     }
   }
 
-  #showResult(): void {
+  /** @param next the instruction that follows */
+  #showResult(next: number): void {
     if (this.#result === "") return;
     const last = this.lines.length - 1;
-    this.lines[last] = `${this.lines[last]!.padEnd(STATE_COLUMN)} ; ${this.#result}`;
+    if (this.#isApart) this.add(`${next}: ${this.#result}`);
+    else this.lines[last] = `${this.lines[last]!.padEnd(STATE_COLUMN)} ; ${this.#result}`;
     this.#result = "";
   }
 

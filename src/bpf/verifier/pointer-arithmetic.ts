@@ -6,7 +6,7 @@
 import { ALU_OPS, type AluOp, type Instruction } from "../isa.ts";
 import { linkedSum } from "./linked-scalars.ts";
 import { markPrecise } from "./precision.ts";
-import { isConstant, S64_MIN, type Scalar, withLow32 } from "./scalar.ts";
+import { isConstant, S32_MAX, S32_MIN, S64_MIN, type Scalar, U32_MAX, withLow32 } from "./scalar.ts";
 import { alu, negate, signExtend, swapBytes, zeroExtend32 } from "./scalar-alu.ts";
 import { MAX_VARIABLE_OFFSET, withIdentity } from "./stack-access.ts";
 import {
@@ -183,7 +183,7 @@ function movePointer(w: Walk, insn: AluInsn, op: BinaryOp, ptr: Value, by: Scala
     const off = ptr.off + Number(op === "add" ? by.smin : -by.smin);
     moved = { ...ptr, off };
   } else {
-    const variable = alu(op, 64, ptr.scalar, by);
+    const variable = alu(op, 64, ptr.scalar, withoutLow32(by));
     moved = { ...ptr, scalar: variable };
     if (isPacketKind(ptr.kind)) {
       // What was proved of the old base says nothing of the new one.
@@ -193,6 +193,11 @@ function movePointer(w: Walk, insn: AluInsn, op: BinaryOp, ptr: Value, by: Scala
   checkReach(w, moved);
   if (w.unprivileged) checkUnprivileged(w, reg, moved);
   return moved;
+}
+
+/** As in Linux a pointer carries no ranges of 32 bits but those its whole offset tells. */
+function withoutLow32(s: Scalar): Scalar {
+  return { ...s, u32min: 0, u32max: U32_MAX, s32min: S32_MIN, s32max: S32_MAX };
 }
 
 function checkUnprivileged(w: Walk, reg: number, v: Value): void {

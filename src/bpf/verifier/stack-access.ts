@@ -73,8 +73,8 @@ export function stackSpan(
 }
 
 /** The log's line of this instruction tells what the slot holds then. */
-export function showSlot(w: Walk, frame: Frame, index: number): void {
-  if (w.log !== null && frame === w.frame) w.log.touch(index);
+export function showSlot(w: Walk, index: number): void {
+  w.log?.touch(index);
 }
 
 export function slotOf(offset: number): number {
@@ -102,12 +102,12 @@ export function readStack(
         `R${reg} variable stack access prohibited for !root, var_off=${formatTnum(v.scalar.tnum)}`,
       );
     }
-    showSlot(w, span.frame, slotOf(span.min));
+    showSlot(w, slotOf(span.min));
     return readBytes(w, span, span.min, span.max - span.min, size);
   }
   const index = slotOf(span.min);
   const slot = span.frame.slot(index);
-  showSlot(w, span.frame, index);
+  showSlot(w, index);
   if (!holdsSpill(slot)) return readBytes(w, span, span.min, size, size);
 
   const { spilled } = slot;
@@ -195,7 +195,7 @@ export function writeStack(
   const from = byteInSlot(span.min);
   const { frame } = span;
   const before = frame.slot(index);
-  showSlot(w, frame, index);
+  showSlot(w, index);
   if (w.unprivileged && holdsSpill(before) && before.spilled.kind !== "scalar" && size !== SLOT_BYTES) {
     w.reject("pointer-leak", "attempt to corrupt spilled pointer on stack");
   }
@@ -254,13 +254,14 @@ function writeSomewhere(w: Walk, span: StackSpan, source: number | null, value: 
         `uninit stack in range of var-offset write prohibited for !root; off: ${at}`,
       );
     }
-    let next: ByteType = BYTE.misc;
-    if (zero && type === BYTE.zero) {
-      next = BYTE.zero;
+    showSlot(w, index);
+    const isZero = type === BYTE.zero || (type === BYTE.spill && isZeroSpill(slot));
+    if (zero && isZero) {
+      // 0 over 0 leaves the byte what it is, wherever it goes.
       usedZero = true;
+      continue;
     }
-    span.frame.setSlot(index, overwritten(slot, byte, 1, next));
-    showSlot(w, span.frame, index);
+    span.frame.setSlot(index, overwritten(slot, byte, 1, BYTE.misc));
   }
   if (usedZero && source !== null) markPrecise(w, source);
 }
@@ -330,7 +331,7 @@ export function helperStackAccess(
       addSlot(w.state.marks[span.frame.index]!.written, index);
     }
     span.frame.setSlot(index, overwritten(slot, byte, 1, BYTE.misc));
-    if (raw) showSlot(w, span.frame, index);
+    if (raw) showSlot(w, index);
   }
 }
 

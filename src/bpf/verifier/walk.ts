@@ -64,6 +64,8 @@ export class Walk {
   /** Where we are: an index of shape.slots. */
   insn = 0;
   jumps = 0;
+  /** Jumps and instructions walked when a state was saved last, in whichever function. */
+  readonly atSave = { jumps: 0, insns: 0 };
   #nextId = 0;
 
   constructor(program: Program, shape: Shape, options: VerifyOptions, log: LogBook | null) {
