@@ -18,6 +18,7 @@ import { LineTable } from "../bpf/verifier/line-table.ts";
 import { type VerifierHelper, verifierHelper } from "../bpf/verifier/linux-helpers.ts";
 import { LogBook } from "../bpf/verifier/log.ts";
 import type { State } from "../bpf/verifier/state.ts";
+import type { Kind } from "../bpf/verifier/value.ts";
 import { Walk } from "../bpf/verifier/walk.ts";
 import type { Profile } from "../costs/profile.ts";
 
@@ -98,7 +99,19 @@ const COPYING: Readonly<Record<string, number>> = {
   skb_store_bytes: 4,
   xdp_load_bytes: 4,
   xdp_store_bytes: 4,
+  ringbuf_output: 3,
+  perf_event_output: 5,
 };
+
+/** Maps whose look-up costs a hash; those of any other type are indexed. */
+const HASHES: ReadonlySet<MapTypeName> = new Set([
+  "hash",
+  "percpu_hash",
+  "sockhash",
+  "hash_of_maps",
+  "devmap_hash",
+]);
+const LRU_HASHES: ReadonlySet<MapTypeName> = new Set(["lru_hash", "lru_percpu_hash"]);
 
 /** @throws Rejection when the program is not accepted: verify it first for the reason */
 export function auditProgram(program: Program, profile: Profile): Audit {
@@ -289,8 +302,8 @@ class Watcher extends LogBook {
   #priceOf(helper: VerifierHelper, map: MapTypeName | undefined): number {
     const { ns } = this.#profile;
     if (helper.name.startsWith("map_")) {
-      if (map === "lru_hash") return ns.lruLookup;
-      return map === "hash" || map === "percpu_hash" || map === "sockhash" ? ns.hashLookup : ns.arrayLookup;
+      if (map && LRU_HASHES.has(map)) return ns.lruLookup;
+      return map && HASHES.has(map) ? ns.hashLookup : ns.arrayLookup;
     }
     if (helper.name === "tail_call") return ns.tailCall;
     if (helper.name === "ktime_get_ns") return ns.clockRead;
@@ -390,11 +403,20 @@ class Watcher extends LogBook {
   }
 }
 
-/** Is the register a pointer to bytes worth copying? Context fields are not, nor is a spill at r10 itself. */
+/** Kinds of pointers to bytes worth copying. Context fields and sockets are not. */
+const BUFFERS: ReadonlySet<Kind> = new Set([
+  "packet",
+  "packet_meta",
+  "map_value",
+  "map_key",
+  "mem",
+  "ringbuf_mem",
+]);
+
+/** A spill at r10 itself is no copy either. */
 function isBuffer(w: Walk, reg: number): boolean {
   const kind = w.frame.regs[reg]?.kind;
-  if (kind === "packet" || kind === "packet_meta" || kind === "map_value" || kind === "mem") return true;
-  return kind === "stack" && reg !== 10;
+  return kind !== undefined && (BUFFERS.has(kind) || (kind === "stack" && reg !== 10));
 }
 
 /** A backward jump and all between it and its target. */

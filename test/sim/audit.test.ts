@@ -74,6 +74,57 @@ describe("auditProgram", () => {
     ]);
   });
 
+  test.each([
+    ["from the packet into a record of a ring buffer", "r0", "r7"],
+    ["from a record of a ring buffer to the stack", "r10", "r0"],
+  ])("8 bytes %s are copied", (_name, to, from) => {
+    const { copies } = auditProgram(
+      program(`
+      .map ring ringbuf key=0 value=0 entries=4096
+      r7 = *(u32 *)(r1 + 0)
+      r8 = *(u32 *)(r1 + 4)
+      r1 = ring ll
+      r2 = 64
+      r3 = 0
+      call bpf_ringbuf_reserve
+      if r0 == 0 goto out
+      r6 = r0
+      r1 = r7
+      r1 += 8
+      if r1 > r8 goto give
+      r5 = ${to}
+      ${to === "r10" ? "r5 += -8" : ""}
+      r4 = *(u64 *)(${from} + 0)
+      *(u64 *)(r5 + 0) = r4
+    give:
+      r1 = r6
+      r2 = 0
+      call bpf_ringbuf_submit
+    out:
+      r0 = 2
+      exit`),
+      xdp,
+    );
+    expect(copies).toMatchObject([{ kind: "straight", bytes: 8 }]);
+  });
+
+  test("what is put into a ring buffer whole is copied by the helper", () => {
+    const { copies } = auditProgram(
+      program(`
+      .map ring ringbuf key=0 value=0 entries=4096
+      r2 = r10
+      r2 += -32
+      r1 = ring ll
+      r3 = 32
+      r4 = 0
+      call bpf_ringbuf_output
+      r0 = 2
+      exit`),
+      xdp,
+    );
+    expect(copies).toMatchObject([{ kind: "helper", what: "bpf_ringbuf_output", bytes: 32 }]);
+  });
+
   test("a program that stores only what it computed copies nothing", () => {
     const p = program("r2 = 7\n*(u64 *)(r10 - 8) = r2\nr0 = 2\nexit");
     expect(auditProgram(p, xdp)).toMatchObject({
