@@ -56,6 +56,7 @@ function walkFunction(w: Walk, frame: Frame, start: number): void {
   const saved = new Explorer(w);
   w.log?.start(w, w.shape.functions[frame.subprogram]!.name, start > 0);
   saved.run();
+  w.log?.ended();
 }
 
 class Explorer {

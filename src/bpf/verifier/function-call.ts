@@ -232,8 +232,6 @@ function leave(w: Walk, asOther = false): number {
       `At callback return the register R0 has smin=${smin} smax=${smax} should have been in [0, 1]`,
     );
   }
-  if (state.lock)
-    w.reject("spin-lock", "BPF_EXIT instruction in callback cannot be used inside bpf_spin_lock-ed region");
   state.popFrame();
   w.log?.returned(w, callee, callee.callsite);
   const earlier = previousRound(state.parent, state, callee.callsite);

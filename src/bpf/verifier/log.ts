@@ -40,8 +40,10 @@ export class LogBook {
   /** Another line follows the instruction's: what it left needs one of its own. */
   #isApart = false;
   readonly #closing: string[] = [];
-  /** Log lengths at which waiting branches were put up: level 1 cuts back to them. */
-  readonly #marks = new Map<State, number>();
+  /** The current instruction's line as it was before what it left was known, and the length of the log with it. */
+  #bare = { line: "", length: 0 };
+  /** Where waiting branches were put up: level 1 cuts back to there. */
+  readonly #marks = new Map<State, { readonly line: string; readonly length: number }>();
 
   constructor(level: 1 | 2, table: LineTable) {
     this.level = level;
@@ -60,7 +62,7 @@ export class LogBook {
   }
 
   branch(state: State): void {
-    this.#marks.set(state, this.lines.length);
+    this.#marks.set(state, this.#bare);
   }
 
   /** Another path is taken up, where it waited. */
@@ -71,7 +73,15 @@ export class LogBook {
     this.#result = "";
     this.#wholeState = true;
     this.#resumed = true;
-    if (this.level === 1 && kept !== undefined) this.lines.length = Math.min(kept, this.lines.length);
+    if (this.level === 1 && kept !== undefined && kept.length <= this.lines.length) {
+      this.lines.length = kept.length;
+      this.lines[kept.length - 1] = kept.line;
+    }
+  }
+
+  /** Every path of a function ended well. */
+  ended(): void {
+    if (this.level === 1) this.lines.length = 0;
   }
 
   /** The path is as safe as one walked before. */
@@ -131,7 +141,9 @@ export class LogBook {
     this.#lastSource = text;
     this.#touched.clear();
     this.#frameBefore = w.frame.index;
-    this.add(`${w.insn}: ${disassembleInsn(w)}`);
+    const line = `${w.insn}: ${disassembleInsn(w)}`;
+    this.add(line);
+    this.#bare = { line, length: this.lines.length };
   }
 
   after(w: Walk): void {

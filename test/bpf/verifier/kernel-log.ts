@@ -1,5 +1,5 @@
 /**
- * The kernel's level-2 log and ours, brought to one form so that they can be compared line by line. Left out
+ * The kernel's log and ours, brought to one form so that they can be compared line by line. Left out
  * of the kernel's: what it says of precision, liveness and loops, addresses, and the mark of precise scalars;
  * of ours: names of maps, which the oracle's maps have not. Its functions have a number before their names.
  */
@@ -31,10 +31,18 @@ export function kernelLines(log: readonly string[]): string[] {
   return lines;
 }
 
-/** A message whose line the kernel forgets to end. */
+/** Lines the kernel forgets to end: of one message, and at level 1 where a branch is taken up later. */
+const RUN_TOGETHER = [
+  /^(expected prog array map for tail call)(processed .*)$/,
+  /^(\d+: \([0-9a-f]{2}\) [^;]*?) (\d+:(?: frame\d+:)? (?:R\d+=|fp-).*)$/,
+];
+
 function unrunTogether(line: string): string[] {
-  const [, message, rest] = line.match(/^(expected prog array map for tail call)(processed .*)$/) ?? [];
-  return message && rest ? [message, rest] : [line];
+  for (const pattern of RUN_TOGETHER) {
+    const [, first, second] = line.match(pattern) ?? [];
+    if (first !== undefined && second !== undefined) return [first, second];
+  }
+  return [line];
 }
 
 export function ourLines(log: readonly string[]): string[] {
