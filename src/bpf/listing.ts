@@ -81,12 +81,17 @@ function typeName({ section, type, attach }: Program): string {
 }
 
 function mapDirective(map: MapDef): string {
+  return `.map ${map.name} ${mapShape(map)}`;
+}
+
+function mapShape(map: MapDef): string {
   const { initialValue: data } = map;
   const words = [
-    `.map ${map.name} ${map.type} key=${map.keyBytes} value=${map.valueBytes} entries=${map.maxEntries}`,
+    `${map.type} key=${map.keyBytes} value=${map.valueBytes} entries=${map.maxEntries}`,
     map.flags ? `flags=0x${map.flags.toString(16)}` : "",
     map.spinLockOffset === undefined ? "" : `lock=${map.spinLockOffset}`,
     map.readOnlyForPrograms ? "readonly" : "",
+    map.inner ? `inner=(${mapShape(map.inner)})` : "",
     data && data.length <= MAX_DATA_BYTES ? `data="${hexBytes(data, "")}"` : "",
     data && data.length > MAX_DATA_BYTES ? `; ${data.length} bytes of data left out` : "",
     map.initialPrograms ? `; slots: ${map.initialPrograms.map((name) => name ?? "-").join(" ")}` : "",

@@ -324,7 +324,18 @@ describe("assemble: errors", () => {
       ".map m array_of_maps entries=4",
       "1:31: expected inner=NAME, a map declared above that those inside are like, found end of line",
     ],
-    [".map m array_of_maps entries=4 inner=m", "1:38: expected the name of a map declared above, found 'm'"],
+    [
+      ".map m array_of_maps entries=4 inner=m",
+      "1:38: expected a map declared above that holds no maps, or (TYPE key=N …), found 'm'",
+    ],
+    [
+      ".map m array_of_maps entries=4 inner=(hash_of_maps key=4 entries=4)",
+      "1:38: expected a map declared above that holds no maps, or (TYPE key=N …), found '('",
+    ],
+    [
+      ".map m array_of_maps entries=4 inner=(hash key=4 value=8 entries=4",
+      "1:67: expected ')', found end of line",
+    ],
     [
       ".map m hash key=4 inner=m",
       "1:19: expected key=N, value=N, entries=N, flags=N, lock=N, data=\"HEX\" or readonly, found 'inner'",

@@ -2,10 +2,11 @@
  * Assembler directives: what a program needs beside instructions. `.type`, `.program`, `.license`, `.map`,
  * `.global` and `.absent`; each is one row below, docs/assembly.md describes them for users.
  */
-import { type FuncArg, isMapOfMaps, LINUX_MAP_TYPES, type MapDef, type MapTypeName } from "../program.ts";
+import type { FuncArg, MapDef } from "../program.ts";
 import { programKind, type SectionKind } from "../section-names.ts";
 import type { Cursor } from "./cursor.ts";
 import type { Token } from "./lexer.ts";
+import { parseMap } from "./map-directive.ts";
 
 /** What directives collect while the text is read. */
 export type Declarations = {
@@ -22,7 +23,7 @@ const DIRECTIVES: ReadonlyMap<string, (cursor: Cursor, into: Declarations) => vo
   [".type", parseType],
   [".program", parseProgram],
   [".license", parseLicense],
-  [".map", parseMap],
+  [".map", (cursor, into) => parseMap(cursor, into.maps)],
   [".global", parseGlobal],
   [".absent", parseAbsent],
 ]);
@@ -55,100 +56,6 @@ function parseLicense(cursor: Cursor, into: Declarations): void {
   const token = cursor.next("a license");
   if (token.kind === "sign") throw cursor.mismatch("a license, in quotes if it has spaces", token);
   into.license = token.text;
-}
-
-const MAP_TYPE_NAMES = new Map(LINUX_MAP_TYPES.map((row) => [row.name as string, row.name]));
-const NUMBER_OPTIONS = ["key", "value", "entries", "flags", "lock"] as const;
-type NumberOption = (typeof NUMBER_OPTIONS)[number];
-
-/** `.map NAME TYPE key=4 value=8 entries=16 [flags=0] [lock=OFFSET] [data="HEX"] [readonly] [inner=NAME]` */
-function parseMap(cursor: Cursor, into: Declarations): void {
-  const nameToken = cursor.peek();
-  const name = cursor.word("a map name");
-  if (into.maps.some((map) => map.name === name)) {
-    throw cursor.mismatch("a map name that is not taken", nameToken);
-  }
-  const typeToken = cursor.next("a map type");
-  const type = MAP_TYPE_NAMES.get(typeToken.text);
-  if (!type) throw cursor.mismatch(`a map type: ${[...MAP_TYPE_NAMES.keys()].join(", ")}`, typeToken);
-  const given = new Map<NumberOption, number>();
-  let data: Uint8Array | undefined;
-  let inner: MapDef | undefined;
-  let isReadOnly = false;
-  while (!cursor.atEnd()) {
-    const more = isMapOfMaps(type) ? "inner=NAME" : 'data="HEX"';
-    const expected = `${NUMBER_OPTIONS.map((option) => `${option}=N`).join(", ")}, ${more} or readonly`;
-    const token = cursor.next(expected);
-    const option = NUMBER_OPTIONS.find((known) => known === token.text);
-    if (option) {
-      cursor.expect("=");
-      given.set(option, cursor.bounded(0, 2 ** 32 - 1, `the ${option} of a map`));
-    } else if (token.text === "data") {
-      cursor.expect("=");
-      data = parseHexString(cursor);
-    } else if (token.text === "inner" && isMapOfMaps(type)) {
-      cursor.expect("=");
-      inner = parseInner(cursor, into.maps);
-    } else if (token.text === "readonly") isReadOnly = true;
-    else throw cursor.mismatch(expected, token);
-  }
-  const required = (option: NumberOption, otherwise?: number) => {
-    const value = given.get(option) ?? otherwise;
-    if (value === undefined) throw cursor.mismatch(`${option}=N`);
-    return value;
-  };
-  if (isMapOfMaps(type) && !inner)
-    throw cursor.mismatch("inner=NAME, a map declared above that those inside are like");
-  const lock = given.get("lock");
-  into.maps.push({
-    name,
-    type,
-    keyBytes: required("key", hasFixedKey(type) ? 4 : undefined),
-    valueBytes: required("value", holdsHandles(type) ? 4 : data?.length),
-    maxEntries: required("entries", data ? 1 : undefined),
-    flags: required("flags", 0),
-    ...(lock !== undefined && { spinLockOffset: lock }),
-    ...(data && { initialValue: data }),
-    ...(isReadOnly && { readOnlyForPrograms: true }),
-    ...(inner && { inner }),
-  });
-}
-
-/** A map declared above, which those inside will be like; Linux keeps no name of it. */
-function parseInner(cursor: Cursor, maps: readonly MapDef[]): MapDef {
-  const token = cursor.peek();
-  const name = cursor.word("a map's name");
-  const pattern = maps.find((map) => map.name === name);
-  if (!pattern) throw cursor.mismatch("the name of a map declared above", token);
-  return { ...pattern, name: "" };
-}
-
-const INDEXED: ReadonlySet<MapTypeName> = new Set([
-  "array",
-  "percpu_array",
-  "prog_array",
-  "sockmap",
-  "array_of_maps",
-]);
-
-/** Map types whose key is a 32-bit index. */
-function hasFixedKey(type: MapTypeName): boolean {
-  return INDEXED.has(type);
-}
-
-/** Map types whose values are programs or maps. */
-function holdsHandles(type: MapTypeName): boolean {
-  return type === "prog_array" || isMapOfMaps(type);
-}
-
-function parseHexString(cursor: Cursor): Uint8Array {
-  const expected = "bytes in hex, in quotes";
-  const token = cursor.next(expected);
-  const digits = token.text.replace(/\s/g, "");
-  if (token.kind !== "string" || digits.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(digits)) {
-    throw cursor.mismatch(expected, token);
-  }
-  return Uint8Array.from(digits.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
 
 const SCALAR_BYTES: ReadonlyMap<string, number> = new Map(
