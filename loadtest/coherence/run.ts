@@ -4,14 +4,18 @@
  * order in which this process saw them, so no clock is compared with another; only an item's end, which
  * nobody calls, is placed by time.
  */
-import type { Client } from "./client.ts";
+import type { Client, Request } from "./client.ts";
 import { HttpClient } from "./http-client.ts";
-import { type Call, KeyHistory } from "./linearizability.ts";
+import { Listener } from "./listener.ts";
 import { MemcachedTcpClient, MemcachedUdpClient } from "./memcached-client.ts";
+import { TimedKey } from "./timed-key.ts";
 import { DamagedValue } from "./values.ts";
 import { type KeyKind, Workload } from "./workload.ts";
 
 export type Node = { readonly httpPort: number; readonly memcachedPort: number | null };
+
+/** A client, and what is known of whoever reads what it sends. */
+type Asker = { readonly client: Client; readonly listener: Listener };
 
 export type CoherencePlan = {
   readonly nodes: readonly Node[];
@@ -38,43 +42,7 @@ export type CoherenceResult = {
 
 /** All clients stop here, so that histories are judged and forgotten. */
 const ROUND_OPERATIONS = 1_000;
-/** Wall clocks are read at slightly different moments, and expiry counts in milliseconds. */
-const END_SLACK_MS = 15;
-/** A lost operation takes effect within this time or never: longer than any deadline of the service. */
-const LOST_MS = 6_000;
 const VIOLATIONS_MAX = 5;
-
-/** One key's history, with the ends of its items put in at their time. */
-class TimedKey {
-  readonly history: KeyHistory;
-  /** In the order of their time. */
-  #due: { readonly atMs: number; readonly happen: () => void }[] = [];
-  lost: { readonly call: Call; readonly atMs: number }[] = [];
-
-  constructor(key: string) {
-    this.history = new KeyHistory(key, null);
-  }
-
-  /** To be called before each event: what is due by now comes first. */
-  advance(nowMs: number): void {
-    for (const { call, atMs } of this.lost) if (nowMs - atMs > LOST_MS) this.history.end(call);
-    this.lost = this.lost.filter(({ atMs }) => nowMs - atMs <= LOST_MS);
-    while (this.#due.length > 0 && this.#due[0]!.atMs <= nowMs) this.#due.shift()!.happen();
-  }
-
-  /** The item written as `value` ends at some moment between the two. */
-  endsBetween(value: string, fromMs: number, toMs: number): void {
-    this.#schedule(fromMs, () => {
-      const ending = this.history.call({ kind: "expire", value });
-      this.#schedule(toMs, () => this.history.return(ending, undefined));
-    });
-  }
-
-  #schedule(atMs: number, happen: () => void): void {
-    this.#due.push({ atMs, happen });
-    this.#due.sort((a, b) => a.atMs - b.atMs);
-  }
-}
 
 export async function runCoherence(plan: CoherencePlan): Promise<CoherenceResult> {
   const result: CoherenceResult = {
@@ -90,24 +58,22 @@ export async function runCoherence(plan: CoherencePlan): Promise<CoherenceResult
     keys.set(name, known);
     return known;
   };
-  const clients = plan.nodes.flatMap((node) =>
-    Array.from({ length: plan.clientsOfEach }, () => clientsOf(node)).flat(),
-  );
+  const clients = plan.nodes.flatMap((node) => clientsOf(node, plan.clientsOfEach));
   const workloads = clients.map((_, i) => new Workload(plan.seed, i + 1, plan.keysOfEach, plan.keyKinds));
 
   // Reads of what was never written cross for ever: every key begins with a value.
   const firsts = workloads[0]?.keys.map((key) => ({ key, ...(workloads[0] as Workload).first(key) })) ?? [];
 
-  const turn = async (client: Client, workload: Workload): Promise<void> => {
+  const turn = async (asker: Asker, workload: Workload): Promise<void> => {
     const name = workload.key();
     const key = keyOf(name);
-    const { operation, body, ttlSeconds } = workload.next(name, client.says);
+    const { operation, body, ttlSeconds } = workload.next(name, asker.client.says);
     if (operation.kind !== "cas") {
-      await ask(client, key, { key: name, operation, body, ttlSeconds });
+      await ask(asker, key, { key: name, operation, body, ttlSeconds });
       return;
     }
     // cas "" makes the read a gets.
-    const read = await ask(client, key, {
+    const read = await ask(asker, key, {
       key: name,
       operation: { kind: "read" },
       body: "",
@@ -116,14 +82,19 @@ export async function runCoherence(plan: CoherencePlan): Promise<CoherenceResult
     });
     if (read?.outcome !== "answered" || typeof read.answer !== "string" || read.cas === undefined) return;
     const expecting = { ...operation, expected: read.answer };
-    await ask(client, key, { key: name, operation: expecting, body, ttlSeconds, cas: read.cas });
+    await ask(asker, key, { key: name, operation: expecting, body, ttlSeconds, cas: read.cas });
   };
 
-  const ask = async (client: Client, key: TimedKey, request: Parameters<Client["ask"]>[0]) => {
+  const ask = async ({ client, listener }: Asker, key: TimedKey, request: Request) => {
     const { history } = key;
+    const { operation, ttlSeconds } = request;
     const calledMs = performance.now();
     key.advance(calledMs);
-    const call = history.call(request.operation);
+    const call = history.call(operation);
+    const written =
+      ttlSeconds > 0 && "value" in operation
+        ? key.mayEnd(operation.value, calledMs, ttlSeconds * 1_000)
+        : null;
     let heard: Awaited<ReturnType<Client["ask"]>>;
     try {
       heard = await client.ask(request);
@@ -132,7 +103,7 @@ export async function runCoherence(plan: CoherencePlan): Promise<CoherenceResult
       history.end(call);
       const what = error instanceof DamagedValue ? "a damaged value" : "an answer nobody gives";
       result.violations.push(
-        `${client.protocol} ${request.operation.kind} of ${history.key}: ${what}: ${String(error)}`,
+        `${client.protocol} ${operation.kind} of ${history.key}: ${what}: ${String(error)}`,
       );
       return null;
     }
@@ -141,20 +112,14 @@ export async function runCoherence(plan: CoherencePlan): Promise<CoherenceResult
     if (heard.outcome === "answered") {
       history.return(call, heard.answer);
       result.answersBy[client.protocol]++;
-      const { operation, ttlSeconds } = request;
-      if (ttlSeconds > 0 && "value" in operation) {
-        const ttlMs = ttlSeconds * 1_000;
-        key.endsBetween(operation.value, calledMs + ttlMs - END_SLACK_MS, nowMs + ttlMs + END_SLACK_MS);
-      }
+      listener.answered(calledMs, nowMs);
+      written?.(nowMs);
       return heard;
     }
     result.lost++;
     result.lostWhy[heard.why] = (result.lostWhy[heard.why] ?? 0) + 1;
-    if (request.operation.kind === "read") history.refuse(call);
-    else {
-      history.lose(call);
-      key.lost.push({ call, atMs: nowMs });
-    }
+    if (operation.kind === "read") history.refuse(call);
+    else key.lose(call, nowMs, listener, written);
     return heard;
   };
 
@@ -169,7 +134,7 @@ export async function runCoherence(plan: CoherencePlan): Promise<CoherenceResult
     }
   };
 
-  for (const request of firsts) await ask(clients[0] as Client, keyOf(request.key), request);
+  for (const request of firsts) await ask(clients[0] as Asker, keyOf(request.key), request);
   while (
     result.operations < plan.operations &&
     result.violations.length < VIOLATIONS_MAX &&
@@ -184,15 +149,30 @@ export async function runCoherence(plan: CoherencePlan): Promise<CoherenceResult
     judge();
     plan.onRound?.(result);
   }
-  for (const client of clients) client.close();
+  for (const { client } of clients) client.close();
   return result;
 }
 
-function clientsOf({ httpPort, memcachedPort }: Node): Client[] {
-  if (memcachedPort === null) return [new HttpClient(httpPort)];
+/** @param each connections of each protocol */
+function clientsOf({ httpPort, memcachedPort }: Node, each: number): Asker[] {
+  const many = (of: () => Client, listener: () => Listener) =>
+    Array.from({ length: each }, () => ({ client: of(), listener: listener() }));
+  const [http, tcp] = [new Listener(), new Listener()];
+  const overHttp = many(
+    () => new HttpClient(httpPort),
+    () => http,
+  );
+  if (memcachedPort === null) return overHttp;
   return [
-    new HttpClient(httpPort),
-    new MemcachedTcpClient(memcachedPort),
-    new MemcachedUdpClient(memcachedPort),
+    ...overHttp,
+    ...many(
+      () => new MemcachedTcpClient(memcachedPort),
+      () => tcp,
+    ),
+    // Datagrams of one socket are read in their order, by whichever worker.
+    ...many(
+      () => new MemcachedUdpClient(memcachedPort),
+      () => new Listener(),
+    ),
   ];
 }
