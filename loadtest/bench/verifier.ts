@@ -2,6 +2,7 @@
  * The verifier's speed: our own objects verified by us and by the running kernel in one run, a long loop,
  * and a program that exhausts the budget. CPU time on both sides, ours with that of the garbage collector's
  * threads, so that a busy machine changes little. `npm run bench:verifier`; without bpf() only our own times.
+ * `npm run bench:verifier -- loop` runs the rows whose names have the word, cold: short ones tell little then.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { assemble } from "../../src/bpf/assembler.ts";
@@ -13,6 +14,7 @@ import { linuxOracle } from "../../test/oracle/linux-oracle.ts";
 
 const PROGRAMS = new URL("../../src/programs/", import.meta.url).pathname;
 const ROUNDS = 5;
+const WORD = process.argv[2] ?? "";
 
 /** FNV-1a over up to 250 bytes of the packet, byte by byte: the shape of BMC's hash_keys. */
 const HASH_LOOP = `.type xdp
@@ -71,6 +73,7 @@ function kernelMs(program: Program, accepted: boolean): string | number {
 }
 
 function line(name: string, program: Program): void {
+  if (!name.includes(WORD)) return;
   const ours = ourMs(program);
   const kernel = kernelMs(program, ours.accepted);
   const rate = Math.round(ours.insns / ours.ms);
