@@ -17,6 +17,7 @@ import { markPrecise } from "./precision.ts";
 import { isConstant } from "./scalar.ts";
 import { constantU32OnStack, helperStackAccess, MAX_VARIABLE_OFFSET, stackSpan } from "./stack-access.ts";
 import { formatTnum } from "./tnum.ts";
+import { UNPRIVILEGED_HELPERS } from "./unprivileged-helpers.ts";
 import {
   isNull,
   isPacketKind,
@@ -48,7 +49,8 @@ export function stepHelper(w: Walk, id: number): number {
   if (!helper) {
     w.reject("unknown-helper", whyRefused(id, helperName(id), w.program.type));
   }
-  if (!helper.types.includes(w.program.type)) {
+  const isOffered = !w.unprivileged || UNPRIVILEGED_HELPERS.has(helper.name);
+  if (!isOffered || !helper.types.includes(w.program.type)) {
     w.reject("unknown-helper", `program of this type cannot use helper bpf_${helper.name}#${helper.id}`);
   }
   checkNicHelper(w, helper);

@@ -5,6 +5,8 @@
  */
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { encode, toSlots } from "../../../src/bpf/codec.ts";
+import type { Instruction } from "../../../src/bpf/isa.ts";
 import type { Program } from "../../../src/bpf/program.ts";
 import { verify } from "../../../src/bpf/verifier/verify.ts";
 import { linuxOracle } from "../../oracle/linux-oracle.ts";
@@ -23,10 +25,16 @@ const why =
       ? ` [skipped: ${linuxOracle()}]`
       : "";
 
-/** Maps nobody may create: they need BTF, or are for CAP_BPF. */
-const ROOTS_MAPS = new Set(["lru_hash", "sockmap", "sockhash", "percpu_hash"]);
+/** Maps nobody may create: they need BTF, or are for CAP_BPF or CAP_NET_ADMIN. */
+const ROOTS_MAPS = new Set([
+  ...["percpu_hash", "lru_hash", "lru_percpu_hash", "lpm_trie", "bloom_filter", "queue", "stack"],
+  ...["sockmap", "sockhash", "devmap", "devmap_hash", "cpumap", "xskmap", "stack_trace"],
+]);
 const isForNobody = ({ maps }: Program) =>
-  maps.every((map) => map.spinLockOffset === undefined && !ROOTS_MAPS.has(map.type));
+  maps.every(
+    ({ type, spinLockOffset, inner }) =>
+      spinLockOffset === undefined && !ROOTS_MAPS.has(type) && !ROOTS_MAPS.has(inner?.type ?? ""),
+  );
 
 /**
  * Linux also refuses arithmetic that it cannot mask against speculation, where paths bring different
@@ -65,6 +73,17 @@ function compare(programs: readonly Named[]) {
   return { matrix, disagreements };
 }
 
+const HELPER_IDS = Array.from({ length: 216 }, (_, id) => id); // those of Linux 6.18, and some beyond
+const NOT_OFFERED = /program of this type cannot use helper|invalid func unknown/;
+/** Refused by ours in other words, whether Linux has it for nobody or not. */
+const NOT_MODELLED = /is not known to this verifier|might sleep/;
+
+function calling(id: number): Program {
+  const zero: Instruction = { kind: "alu", op: "mov", width: 64, dst: 0, src: null, imm: 0 };
+  const bytecode = encode(toSlots([zero, { kind: "call", target: "helper", id }, zero, { kind: "exit" }]));
+  return { ...program(".type socket_filter\nr0 = 0\nexit"), bytecode };
+}
+
 describe.skipIf(why !== "")(`without privileges, as the running kernel${why}`, () => {
   test("on every case, as a socket filter", { timeout: 600_000 }, () => {
     const programs = CASES.map(({ name, text }) => ({
@@ -74,6 +93,15 @@ describe.skipIf(why !== "")(`without privileges, as the running kernel${why}`, (
     const { matrix, disagreements } = compare(programs);
     console.log(`verdicts as nobody, kernel/ours, on ${programs.length} cases: ${JSON.stringify(matrix)}`);
     expect(disagreements).toEqual([]);
+  });
+
+  test("on which helpers there are", () => {
+    const programs = HELPER_IDS.map(calling);
+    const theirs = kernelVerdicts(programs, 1, "nobody").map(({ log }) => log.join("\n"));
+    const ours = programs.map((it) => verify(it, { unprivileged: true }).message);
+    const modelled = HELPER_IDS.filter((id) => !NOT_MODELLED.test(ours[id]!));
+    const wrong = modelled.filter((id) => NOT_OFFERED.test(ours[id]!) !== NOT_OFFERED.test(theirs[id]!));
+    expect(wrong).toEqual([]);
   });
 
   test(`on ${COUNT} generated filters`, { timeout: 3_600_000 }, () => {
