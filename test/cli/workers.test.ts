@@ -98,6 +98,18 @@ describe.skipIf(newerNode === null)(`bmc serve --workers 2${whyNot}`, { timeout:
     rmSync(directory, { recursive: true, force: true });
   });
 
+  it.each([
+    ["set", "the entries of a set have a lock each"],
+    ["lru", "the entries of an LRU have no lock"],
+  ])("--hot-policy %s is refused, with why and what to do", (policy, why) => {
+    const flags = ["serve", "--workers", "2", "--port", "0", "--hot-policy", policy];
+    const { status, stderr } = spawnSync(newerNode ?? "", [join(root, "dist/cli.js"), ...flags], {
+      encoding: "utf8",
+    });
+    expect([status, stderr]).toEqual([2, expect.stringContaining(why)]);
+    expect(stderr).toContain(`Allowed with several workers: direct; with policy ${policy}: server.workers 1`);
+  });
+
   const metric = async (name: string, labels = ""): Promise<number> => {
     const text = await (await fetch(`${url}/metrics`)).text();
     const line = text.split("\n").find((l) => l.startsWith(`${name}${labels} `));

@@ -16,12 +16,23 @@ export type Supervised = {
   readonly stop: () => Promise<void>;
 };
 
+/** What several workers change together must lie under one lock, which only a direct-mapped slot does. */
+const WHY_DIRECT = {
+  set: "the entries of a set have a lock each, and workers take one lock a slot",
+  lru: "the entries of an LRU have no lock that workers could take",
+} as const;
+
 /** @throws ConfigError, Refusal */
 export async function superviseWorkers(config: Config, logger: Logger): Promise<Supervised> {
   requireReusePort();
   if (config.lab.mode === "on") {
     throw new ConfigError(
       `config: lab.mode is "on" and server.workers is ${config.server.workers}; the lab shows a service of one process: allowed with several workers: auto, off`,
+    );
+  }
+  if (config.offload.mode === "on" && config.hot.policy !== "direct") {
+    throw new ConfigError(
+      `config: hot.policy is "${config.hot.policy}" and server.workers is ${config.server.workers}; ${WHY_DIRECT[config.hot.policy]} (docs/workers.md). Allowed with several workers: direct; with policy ${config.hot.policy}: server.workers 1`,
     );
   }
   // Each worker connects for itself; whether there is anything to connect to is told now, and once.

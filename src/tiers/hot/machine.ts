@@ -79,7 +79,7 @@ export class HotMachine {
     if (shared && this.policy !== "direct") {
       throw new LoadError(
         "BAD_MAP",
-        `policy ${this.policy} cannot be shared by several workers: a write would have to hold more than one lock. Use direct, or one worker`,
+        `policy ${this.policy} cannot be shared by several workers, whose userspace takes one lock a slot. Use direct, or one worker`,
       );
     }
     this.kernel = new Kernel({ ...(clockNs && { clockNs }), ...(shared && { shared, cpus: shared.cpus }) });
