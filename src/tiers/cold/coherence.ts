@@ -9,8 +9,10 @@
  */
 import { randomBytes } from "node:crypto";
 import { type Broadcast, nodeOf, parse, type Reply } from "./coherence-messages.ts";
+import { Lease } from "./lease.ts";
+import { OwnWrites, type Write } from "./own-writes.ts";
 import { RemoteHolds } from "./remote-holds.ts";
-import { newRound, type Round } from "./round.ts";
+import { confirm, newRound, type Round } from "./round.ts";
 import { type Key, StoreUnavailable } from "./store.ts";
 
 const RETRY_AFTER_SECONDS = 1;
@@ -51,26 +53,12 @@ export type CoherenceOptions = {
   readonly hold: (key: Key) => () => void;
 };
 
-/** How a lease divides: others wait suspect + trust + margin for a node that is lost, which is below 1. */
-const SUSPECT_PART = 0.15;
-const TRUST_PART = 0.7;
-const MARGIN_PART = 0.1;
 const RENEWALS_A_TRUST = 4;
 /** Holds older than so many leases were never let go: their node is gone, or a message was lost. */
 const STALE_HOLD_LEASES = 3;
 const REMEMBERED_GONE = 1_000;
 
 type Joiner = { readonly id: string; readonly isIdle: boolean; readonly before: Set<Write> };
-
-export class Write {
-  readonly no: number;
-  /** Null where no other node is: nothing to wait for. */
-  readonly confirmed: Promise<void> | null;
-  constructor(no: number, confirmed: Promise<void> | null) {
-    this.no = no;
-    this.confirmed = confirmed;
-  }
-}
 
 export class Coherence {
   /** Of this process; an incarnation's id is `node.k`. */
@@ -84,21 +72,15 @@ export class Coherence {
   readonly #gone = new Set<string>();
   readonly #heard = new Map<string, number>();
   readonly #held: RemoteHolds;
-  readonly #writes = new Set<Write>();
-  readonly #rounds = new Map<number, Round>();
+  readonly #lease: Lease;
+  readonly #writes: OwnWrites;
   readonly #joiners = new Set<Joiner>();
   readonly #toConfirm = new Set<string>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #id = `${this.node}.0`;
   #incarnation = 0;
   #state: "out" | "joining" | "in" | "stopped" = "out";
-  #leaseUntilMs = Number.NEGATIVE_INFINITY;
-  #lapsed = true;
   #broadcasts = 0;
-  #lastWrite = 0;
-  #round: Round | null = null;
-  #freed: number[] = [];
-  #flushing = false;
   /** Who has yet to confirm that it knows us. */
   #joining: Round | null = null;
   #isJoining = false;
@@ -115,6 +97,23 @@ export class Coherence {
     this.#bus = options.bus;
     this.#now = options.monotonicMs ?? (() => performance.now());
     this.#held = new RemoteHolds(options.hold, this.#now);
+    this.#lease = new Lease(options.leaseMs, this.#now, (isTrusted) => {
+      if (!isTrusted && this.#state === "in") this.counters.lapses++;
+      options.trusted(isTrusted);
+    });
+    this.#writes = new OwnWrites({
+      peers: this.#peers,
+      isIn: () => this.#state === "in",
+      send: (what) => {
+        const sent = this.#send(what);
+        return { n: this.#broadcasts, sent };
+      },
+      lost: () => this.#rejoin(),
+      suspectLater: (round) => this.#suspectLater(round),
+      suspectNoMore: (round) => this.#forgetTimer(round),
+      monotonicMs: this.#now,
+      counters: this.counters,
+    });
   }
 
   get peers(): number {
@@ -128,7 +127,7 @@ export class Coherence {
 
   /** When this node's right to serve and to write ends, unless it is renewed. */
   get leaseUntilMs(): number {
-    return this.#leaseUntilMs;
+    return this.#lease.untilMs;
   }
 
   get isIn(): boolean {
@@ -143,7 +142,7 @@ export class Coherence {
 
   /** Ends trust when the lease has run out: to be asked before anything is served. */
   check(): void {
-    if (!this.#lapsed && this.#now() >= this.#leaseUntilMs) this.#lapse();
+    this.#lease.check();
   }
 
   /** Messages may have been lost: everything they could have said is assumed. */
@@ -157,36 +156,23 @@ export class Coherence {
    * @throws LostPlace while this node may not write
    */
   begin(key: Key): Write {
-    if (this.#state !== "in" || this.#now() >= this.#leaseUntilMs) {
+    if (this.#state !== "in" || !this.#lease.runs) {
       throw new LostPlace("this node is not joined with those that share the store (cold.coherence strict)");
     }
-    const no = ++this.#lastWrite;
-    let round: Round | null = null;
-    if (this.#peers.size > 0) {
-      round = this.#round ??= newRound();
-      round.holds.push([no, key]);
-      this.#scheduleFlush();
-    }
-    const write = new Write(no, round?.done ?? null);
-    this.#writes.add(write);
-    return write;
+    return this.#writes.begin(key);
   }
 
   end(write: Write): void {
-    if (!this.#writes.delete(write)) return;
-    if (write.confirmed !== null) {
-      this.#freed.push(write.no);
-      this.#scheduleFlush();
-    }
+    if (!this.#writes.end(write)) return;
     for (const joiner of this.#joiners) {
       if (joiner.before.delete(write) && joiner.before.size === 0) this.#welcome(joiner);
     }
-    if (this.#writes.size === 0) this.#drained?.();
+    if (this.#writes.underWay.size === 0) this.#drained?.();
   }
 
   /** Null when this node may write, else resolved when it may again; rejected when it never will. */
   ready(): Promise<void> | null {
-    if (this.#state === "in" && this.#now() < this.#leaseUntilMs) return null;
+    if (this.#state === "in" && this.#lease.runs) return null;
     this.#ready ??= newRound();
     return this.#ready.done;
   }
@@ -241,15 +227,10 @@ export class Coherence {
     const message = parse<Reply>(text);
     if (message === null || message.to !== this.#id) return;
     const { f: from, upTo, knows, idle } = message;
-    if (upTo !== undefined) {
-      for (const round of this.#rounds.values()) {
-        if (round.n > upTo) break;
-        this.#confirmedBy(round, from);
-      }
-    }
+    if (upTo !== undefined) this.#writes.confirmedUpTo(from, upTo);
     if (knows) {
       if (!this.#gone.has(from)) this.#peers.add(from);
-      if (this.#joining) this.#confirmedBy(this.#joining, from);
+      this.#knownBy(from);
     }
     if (knows || idle) {
       this.#greeted.add(nodeOf(from));
@@ -275,15 +256,11 @@ export class Coherence {
   /** Serves nothing hot and begins no write any more; what others asked to hold no longer matters here. */
   #leave(error: StoreUnavailable): void {
     this.#state = "out";
-    this.#leaseUntilMs = Number.NEGATIVE_INFINITY;
-    this.#lapse();
+    this.#lease.drop();
     this.#held.freeAll();
-    if (this.#round) this.#round.fail(error);
-    this.#round = null;
-    for (const round of [...this.#rounds.values()]) this.#endRound(round, error);
+    this.#writes.abandon(error);
     this.#joining?.fail(error);
     this.#joining = null;
-    this.#freed = [];
     for (const joiner of this.#joiners) joiner.before.clear();
     this.#joiners.clear();
     this.#peers.clear();
@@ -292,7 +269,7 @@ export class Coherence {
 
   async #joinUntilIn(old: string): Promise<void> {
     // Nobody may be told that the old incarnation is gone while a write of its could still be stored.
-    if (this.#writes.size > 0) {
+    if (this.#writes.underWay.size > 0) {
       await new Promise<void>((resolve) => {
         this.#drained = resolve;
       });
@@ -336,7 +313,7 @@ export class Coherence {
     for (const peer of this.#peers) round.missing.add(peer);
     this.#joining = round;
     if (round.missing.size === 0) round.pass();
-    const { suspectMs, expiryMs } = this.#times();
+    const { suspectMs, expiryMs } = this.#lease;
     this.#suspectLater(round);
     const hearing = await this.#send({ joins: true, ...(gone.length > 0 && { gone }) });
     // Who hears us but is on no list (it was lost with the registry) either answers or its lease runs out.
@@ -362,7 +339,7 @@ export class Coherence {
   async #echo(): Promise<boolean> {
     const echo = new Promise<boolean>((resolve) => {
       this.#hearsItself = () => resolve(true);
-      this.#after(this.#times().suspectMs, () => resolve(false));
+      this.#after(this.#lease.suspectMs, () => resolve(false));
     });
     await this.#bus.broadcast(JSON.stringify({ f: this.#id, n: 0, echo: true }));
     return echo;
@@ -376,24 +353,13 @@ export class Coherence {
     return nodeOf(id) === this.node;
   }
 
-  #times(): { suspectMs: number; trustMs: number; expiryMs: number } {
-    const { leaseMs } = this.#options;
-    const trustMs = leaseMs * TRUST_PART;
-    return { suspectMs: leaseMs * SUSPECT_PART, trustMs, expiryMs: trustMs + leaseMs * MARGIN_PART };
-  }
-
   /** @returns false when expelled; throws when Redis does not answer. The lease counts from before we asked. */
   async #renew(id: string): Promise<boolean> {
     const askedMs = this.#now();
     if (!(await this.#bus.renew(id))) return false;
     if (!this.#is(id)) return false;
-    this.#leaseUntilMs = Math.max(this.#leaseUntilMs, askedMs + this.#times().trustMs);
-    if (this.#now() >= this.#leaseUntilMs) return true;
-    if (this.#lapsed) {
-      this.#lapsed = false;
-      this.#options.trusted(true);
-    }
-    if (this.#state === "in") this.#passReady();
+    this.#lease.extend(askedMs);
+    if (this.#lease.runs && this.#state === "in") this.#passReady();
     return true;
   }
 
@@ -403,8 +369,7 @@ export class Coherence {
   }
 
   #renewLater(id: string): void {
-    const { trustMs } = this.#times();
-    this.#after(trustMs / RENEWALS_A_TRUST, async () => {
+    this.#after(this.#lease.trustMs / RENEWALS_A_TRUST, async () => {
       if (!this.#is(id)) return;
       this.check();
       this.#renewLater(id);
@@ -414,18 +379,11 @@ export class Coherence {
     });
   }
 
-  #lapse(): void {
-    if (this.#lapsed) return;
-    this.#lapsed = true;
-    if (this.#state === "in") this.counters.lapses++;
-    this.#options.trusted(false);
-  }
-
   /** A node that joins: from here on our writes wait for it, and it is told so when the earlier ones are over. */
   #admit(id: string): void {
     const isIdle = this.#state === "out";
     if (!isIdle) this.#peers.add(id);
-    const joiner = { id, isIdle, before: new Set(this.#writes) };
+    const joiner = { id, isIdle, before: new Set(this.#writes.underWay) };
     if (joiner.before.size === 0) this.#welcome(joiner);
     else this.#joiners.add(joiner);
   }
@@ -437,7 +395,7 @@ export class Coherence {
 
   /** In two halves: if it was this process that stood still, what others said meanwhile is read in between. */
   #suspectLater(round: Round): void {
-    const halfMs = this.#times().suspectMs / 2;
+    const halfMs = this.#lease.suspectMs / 2;
     round.timer = this.#after(halfMs, () => {
       round.timer = this.#after(halfMs, () => this.#expelMissing(round));
     });
@@ -457,7 +415,7 @@ export class Coherence {
     if (this.#expelling.has(id)) return;
     this.#expelling.add(id);
     this.counters.expulsions++;
-    const { suspectMs, expiryMs } = this.#times();
+    const { suspectMs, expiryMs } = this.#lease;
     const isWanted = () => this.#peers.has(id) && this.#state !== "stopped" && this.#state !== "out";
     while (isWanted()) {
       try {
@@ -488,8 +446,13 @@ export class Coherence {
     this.#peers.delete(id);
     this.#heard.delete(id);
     this.#held.freeAllOf(id);
-    for (const round of [...this.#rounds.values()]) this.#confirmedBy(round, id);
-    if (this.#joining) this.#confirmedBy(this.#joining, id);
+    this.#writes.forget(id);
+    this.#knownBy(id);
+  }
+
+  /** The node waits for us from now on, or is gone. */
+  #knownBy(id: string): void {
+    if (this.#joining !== null && confirm(this.#joining, id)) this.#joining.pass();
   }
 
   // --- what others write
@@ -508,60 +471,7 @@ export class Coherence {
     this.#toConfirm.clear();
   }
 
-  // --- what we write
-
-  #scheduleFlush(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    // Writes that begin in this turn share a message.
-    setImmediate(() => {
-      this.#flushing = false;
-      this.#flush();
-    });
-  }
-
-  #flush(): void {
-    const round = this.#round;
-    const free = this.#freed;
-    this.#round = null;
-    this.#freed = [];
-    if (this.#state !== "in") return;
-    if (round === null) {
-      this.#send({ free }).catch(() => this.#rejoin());
-      return;
-    }
-    for (const peer of this.#peers) round.missing.add(peer);
-    this.counters.rounds++;
-    const startedMs = this.#now();
-    round.done.then(
-      () => {
-        this.counters.waitedMs += this.#now() - startedMs;
-      },
-      () => {},
-    );
-    const sent = this.#send({ hold: round.holds, ...(free.length > 0 && { free }) });
-    round.n = this.#broadcasts;
-    if (round.missing.size === 0) {
-      round.pass();
-      return;
-    }
-    this.#rounds.set(round.n, round);
-    this.#suspectLater(round);
-    sent.catch(() => this.#rejoin());
-  }
-
-  #confirmedBy(round: Round, id: string): void {
-    if (!round.missing.delete(id) || round.missing.size > 0) return;
-    if (round === this.#joining) round.pass();
-    else this.#endRound(round, null);
-  }
-
-  #endRound(round: Round, error: Error | null): void {
-    this.#rounds.delete(round.n);
-    this.#forgetTimer(round);
-    if (error) round.fail(error);
-    else round.pass();
-  }
+  // --- messages and timers
 
   #send(what: Omit<Broadcast, "f" | "n">): Promise<number> {
     return this.#bus.broadcast(JSON.stringify({ f: this.#id, n: ++this.#broadcasts, ...what }));

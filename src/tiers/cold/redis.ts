@@ -7,7 +7,8 @@
  * after its deadline by Redis's own clock: until then its key is kept out of the hot tiers, here and elsewhere.
  */
 import { ErrorReply } from "redis";
-import { Coherence, type CoherenceRule, LostPlace, type Write } from "./coherence.ts";
+import { Coherence, type CoherenceRule, LostPlace } from "./coherence.ts";
+import type { Write } from "./own-writes.ts";
 import { parseRedisAddress } from "./redis-address.ts";
 import { RedisBus } from "./redis-bus.ts";
 import { connectLink, type RedisLink } from "./redis-link.ts";

@@ -24,3 +24,8 @@ export function newRound(): Round {
   done.catch(() => {});
   return { n: 0, holds: [], missing: new Set(), done, pass, fail, timer: null };
 }
+
+/** A node confirmed, or need not any more. @returns whether it was the last that was waited for */
+export function confirm({ missing }: Round, id: string): boolean {
+  return missing.delete(id) && missing.size === 0;
+}

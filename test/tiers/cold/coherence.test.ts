@@ -3,7 +3,8 @@
  * history: at the moment a hot copy is served it must be what the store holds.
  */
 import { describe, expect, it } from "vitest";
-import { Coherence, type NodeBus, type Write } from "../../../src/tiers/cold/coherence.ts";
+import { Coherence, type NodeBus } from "../../../src/tiers/cold/coherence.ts";
+import type { Write } from "../../../src/tiers/cold/own-writes.ts";
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
