@@ -49,6 +49,12 @@ async function main(argv: string[]): Promise<number> {
   return run(rest);
 }
 
+// The reader of a pipe may stop before the end, as head does.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit();
+  throw error;
+});
+
 main(process.argv.slice(2)).then(
   (code) => {
     process.exitCode = code;

@@ -29,6 +29,21 @@ test("every command the usage names answers --help", () => {
   }
 });
 
+test("a reader that stops early ends the output, not in a stack trace", () => {
+  const { stderr, status } = spawnSync(
+    "sh",
+    [
+      "-c",
+      `"$0" "$1" disasm "$2" | head -1`,
+      process.execPath,
+      at("dist/cli.js"),
+      at("src/programs/http_kv.bpf.o"),
+    ],
+    { encoding: "utf8" },
+  );
+  expect([stderr, status]).toEqual(["", 0]);
+});
+
 test("an unknown command, and none, exit 2 and say what there is", () => {
   expect(bmc("frob").stderr).toMatch(/^bmc: unknown command 'frob'; known: serve, /);
   expect([bmc("frob").status, bmc().status]).toEqual([2, 2]);
