@@ -3,12 +3,9 @@
  * bpf() is permitted, and answers blocks of questions in one process.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { compiled } from "../support/compiled.ts";
 
 const SOURCE = new URL("linux-oracle.c", import.meta.url).pathname;
-const COMPILERS = ["cc", "gcc", "clang", "clang-14"];
 
 export type LinuxOracle = {
   /** One block of lines in, the lines of its answer out. */
@@ -27,14 +24,8 @@ export function linuxOracle(): LinuxOracle | string {
 
 function build(): LinuxOracle | string {
   if (process.platform !== "linux") return "not Linux";
-  const folder = mkdtempSync(join(tmpdir(), "bmc-oracle-"));
-  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-  const binary = join(folder, "oracle");
-  for (const compiler of COMPILERS) {
-    if (existsSync(binary)) break;
-    spawnSync(compiler, ["-O1", "-o", binary, SOURCE]);
-  }
-  if (!existsSync(binary)) return "no C compiler";
+  const binary = compiled(SOURCE);
+  if (binary === null) return "no C compiler";
   const askAs = (args: readonly string[], blocks: readonly (readonly string[])[]): string[][] => {
     const input = blocks.map((lines) => `${lines.join("\n")}\ngo\n`).join("");
     const { stdout, status } = spawnSync(binary, args, { input, encoding: "utf8", maxBuffer: 2 ** 28 });

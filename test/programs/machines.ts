@@ -4,9 +4,7 @@
  * bpf() are missing, `whyNoLinux` says so and its tests are skipped.
  */
 import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { createInterface, type Interface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseObject } from "../../src/bpf/elf/object.ts";
@@ -20,6 +18,7 @@ import {
   LRU_SLOTS_PER_ENTRY,
   POLICY_TABLE,
 } from "../../src/tiers/hot/policy.ts";
+import { compiled } from "../support/compiled.ts";
 
 export const ENTRIES = 16_384;
 /** Linux test-runs a tc program on at most one page, less headroom and skb_shared_info. */
@@ -227,26 +226,20 @@ class Linux implements Machine {
   }
 }
 
-let folder: string | null = null;
 let helper = "";
 export const whyNoLinux: string | null = (() => {
   if (process.platform !== "linux") return "not Linux";
   if (process.getuid?.() !== 0) return "bpf() needs root";
+  const program = compiled(fileURLToPath(new URL("kernel-run.c", import.meta.url)), ["-lbpf"]);
+  if (program === null) return "no C compiler or libbpf here";
+  helper = program;
   try {
-    folder = mkdtempSync(join(tmpdir(), "bmc-kernel-run-"));
-    helper = join(folder, "kernel-run");
-    const source = fileURLToPath(new URL("kernel-run.c", import.meta.url));
-    execFileSync("gcc", ["-O1", "-o", helper, source, "-lbpf"], { stdio: "pipe" });
     execFileSync(helper, { input: `load ${objectPath("memcached")}\n`, stdio: "pipe" });
     return null;
   } catch (error) {
-    const text = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    return `no gcc, libbpf or bpf() here (${text})`;
+    return `no bpf() here (${error instanceof Error ? error.message.split("\n")[0] : String(error)})`;
   }
 })();
-process.on("exit", () => {
-  if (folder !== null) rmSync(folder, { recursive: true, force: true });
-});
 
 export function emulated(object: string): Machine {
   return new Emulated(object);
