@@ -21,6 +21,7 @@ const COLD_CONNECTIONS = 512;
 const OVER = 3;
 const HOT_PER_SECOND = 200;
 const RECOVERED_MS = 50;
+const ACCEPTED_MS = 1_000;
 
 pinSelf();
 process.env.BMC_COLD_MAX_PENDING = values.pending;
@@ -31,12 +32,12 @@ await fetch(url("cold"), { method: "PUT", body: "c".repeat(1_100) });
 await fetch(url("hot"), { method: "PUT", body: "h".repeat(100) });
 for (let i = 0; i < 3; i++) await (await fetch(url("hot"))).arrayBuffer();
 
-const flow = (name: "hot" | "cold", connections: number, ratePerSecond?: number) =>
+const flow = (name: "hot" | "cold", connections: number, ratePerSecond?: number, durationSeconds = seconds) =>
   drive(service.url, {
     name,
     connections,
     pipelining: 1,
-    durationSeconds: seconds,
+    durationSeconds,
     requests: () => [{ method: "GET", path: `/kv/${name}` }],
     ...(ratePerSecond !== undefined && { ratePerSecond }),
   });
@@ -45,9 +46,12 @@ const alone = await flow("hot", 4, HOT_PER_SECOND);
 const capacity = await flow("cold", 64);
 const offered = Math.round(capacity.requestsPerSecond * OVER);
 const before = await service.scrape();
+const coldFlow = flow("cold", COLD_CONNECTIONS, offered);
+// Node accepts one connection in a turn of the event loop: those of the load come first, and are not what is measured.
+await new Promise((resolve) => setTimeout(resolve, ACCEPTED_MS));
 const [hot, cold] = await Promise.all([
-  flow("hot", 4, HOT_PER_SECOND),
-  flow("cold", COLD_CONNECTIONS, offered),
+  flow("hot", 4, HOT_PER_SECOND, seconds - ACCEPTED_MS / 1_000),
+  coldFlow,
 ]);
 const endMs = performance.now();
 let status = 0;

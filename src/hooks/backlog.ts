@@ -10,6 +10,9 @@
  */
 const CROSSINGS_A_TURN = 16;
 
+/** Refusing takes time, too, that hits wait for. */
+const REFUSALS_A_TURN = 4 * CROSSINGS_A_TURN;
+
 /** A connection with bytes that wait. */
 export interface Waiting {
   /** It is userspace's turn: hands up what waits, if it still does. */
@@ -20,16 +23,22 @@ export class Backlog {
   readonly #max: number;
   #waiting: Waiting[] = [];
   #crossed = 0;
+  #refused = 0;
   #isScheduled = false;
+  /** When the last turn ended, if it left some waiting; else 0. */
+  #endMs = 0;
 
   /** @param max connections that may wait before requests are refused where they can be */
   constructor(max: number) {
     this.#max = max;
   }
 
-  /** Would one more be too many? */
-  get full(): boolean {
-    return this.#crossed >= CROSSINGS_A_TURN && this.#waiting.length >= this.#max;
+  /** Is one more to be refused? If so, it is counted; what is over a turn's refusals waits. */
+  refuses(): boolean {
+    if (this.#crossed < CROSSINGS_A_TURN || this.#waiting.length < this.#max) return false;
+    if (this.#refused >= REFUSALS_A_TURN) return false;
+    this.#refused++;
+    return true;
   }
 
   /** Connections that wait. */
@@ -56,13 +65,30 @@ export class Backlog {
     setImmediate(() => this.#turn());
   }
 
-  /** Runs when the sockets that were ready have been read. */
+  /**
+   * Runs when the sockets that were ready have been read. Userspace gets as long as the hook took since it last
+   * had its turn, and the few crossings in any case: as with ksoftirqd, neither side starves the other.
+   */
   #turn(): void {
     this.#isScheduled = false;
-    const turn = this.#waiting.splice(0, CROSSINGS_A_TURN);
+    this.#refused = 0;
+    const startMs = performance.now();
+    const untilMs = this.#endMs > 0 ? 2 * startMs - this.#endMs : startMs;
     // What comes while these cross is behind them, and behind those left.
-    this.#crossed = this.#waiting.length > 0 ? CROSSINGS_A_TURN : turn.length;
-    for (const connection of turn) connection.cross();
+    this.#crossed = CROSSINGS_A_TURN;
+    const waiting = this.#waiting;
+    let crossed = 0;
+    while (
+      crossed < waiting.length &&
+      (crossed < CROSSINGS_A_TURN || (crossed < this.#max && performance.now() < untilMs))
+    ) {
+      waiting[crossed++]?.cross();
+    }
+    waiting.splice(0, crossed);
+    const isBehind = waiting.length > 0;
+    this.#crossed = isBehind ? CROSSINGS_A_TURN : Math.min(crossed, CROSSINGS_A_TURN);
+    // While nothing waits, the time between turns is nobody's.
+    this.#endMs = isBehind ? performance.now() : 0;
     // Behind what userspace itself has put off until this turn's end.
     if (this.#crossed >= CROSSINGS_A_TURN) this.#schedule();
   }

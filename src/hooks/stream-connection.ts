@@ -268,7 +268,7 @@ export class StreamConnection implements Waiting {
   /** Do more wait for userspace than may, and is this a request it would only look up? */
   #mayRefuse(): boolean {
     const { backlog, programs, refusable } = this.#host;
-    return backlog.full && programs.fault === null && refusable[programs.reason] === 1;
+    return programs.fault === null && refusable[programs.reason] === 1 && backlog.refuses();
   }
 
   /** Refuses a look-up, behind the answers there are. @returns as #answer */

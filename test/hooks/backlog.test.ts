@@ -152,5 +152,7 @@ test("crossings are let through in the order they came, so many a turn", async (
     if (backlog.length > 0) expect(backlog.admits()).toBe(false);
   }
   expect(crossed).toEqual(Array.from({ length: 3 * admitted }, (_, i) => i));
-  expect(turns).toEqual([admitted, admitted, admitted]);
+  // Userspace gets as long as the hook took, and so many in any case.
+  expect(turns[0]).toBe(admitted);
+  expect(turns.every((turn) => turn >= admitted)).toBe(true);
 });
