@@ -2,6 +2,10 @@
  * One protocol's port of one node, as clients know it. A node that gets no processor may leave a request in its
  * socket's buffer for any time; once it has answered one that was sent later, it has read it.
  */
+
+/** Far more answers than come while a call's fate is open; forgetting too early only makes it open longer. */
+const MEMORY = 20_000;
+
 export class Listener {
   /** When it answered calls, in the order of the answers; each call's own time grows with it. */
   #heard: { readonly calledMs: number; readonly answeredMs: number }[] = [];
@@ -24,6 +28,3 @@ export class Listener {
     return heard[from]?.answeredMs ?? Number.POSITIVE_INFINITY;
   }
 }
-
-/** Far more answers than come while a call's fate is open; forgetting too early only makes it open longer. */
-const MEMORY = 20_000;

@@ -2,7 +2,6 @@
  * One key's history with what time alone brings about: items that end, and calls without an answer that take
  * effect no more.
  */
-
 import { type Call, KeyHistory } from "./linearizability.ts";
 import type { Listener } from "./listener.ts";
 
@@ -35,7 +34,9 @@ export class TimedKey {
   advance(nowMs: number): void {
     if (this.#lost.length > 0) {
       const [over, open] = [[] as Lost[], [] as Lost[]];
-      for (const lost of this.#lost) (nowMs > endOf(lost) ? over : open).push(lost);
+      for (const lost of this.#lost) {
+        (nowMs > lost.by.readBy(lost.atMs) + LOST_MS ? over : open).push(lost);
+      }
       for (const { call, written } of over) {
         this.history.end(call);
         written?.(nowMs);
@@ -77,8 +78,4 @@ export class TimedKey {
     this.#due.push({ atMs, happen });
     this.#due.sort((a, b) => a.atMs - b.atMs);
   }
-}
-
-function endOf({ atMs, by }: Lost): number {
-  return by.readBy(atMs) + LOST_MS;
 }

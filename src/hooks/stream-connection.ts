@@ -35,9 +35,7 @@ export type ConnectionHost = {
   /** Instructions executed since this was asked last; and some of them again, for who asks next. */
   takeInstructions(): number;
   returnInstructions(instructions: number): void;
-  /** 1 for the program's reason codes of a plain look-up that missed: refused here when too many wait. */
-  readonly refusable: Uint8Array;
-  /** What it is told then. */
+  /** What a look-up that missed is told when too many wait. */
   readonly refusal: Buffer;
   /** A look-up was refused here. */
   refused(): void;
@@ -267,8 +265,8 @@ export class StreamConnection implements Waiting {
 
   /** Do more wait for userspace than may, and is this a request it would only look up? */
   #mayRefuse(): boolean {
-    const { backlog, programs, refusable } = this.#host;
-    return programs.fault === null && refusable[programs.reason] === 1 && backlog.refuses();
+    const { backlog, programs, crossingOfReason } = this.#host;
+    return programs.fault === null && MISSED.has(crossingOfReason[programs.reason]) && backlog.refuses();
   }
 
   /** Refuses a look-up, behind the answers there are. @returns as #answer */
@@ -385,6 +383,10 @@ export class StreamConnection implements Waiting {
 
 /** A connection that waits with more than this is not read on. */
 const DEFERRED_MAX_BYTES = 64 * 1024;
+/** Why plain look-ups cross: the program understood all of the request, and had no answer. */
+const MISSED: ReadonlySet<number | undefined> = new Set(
+  (["miss", "collision", "expired", "invalidated"] as const).map((why) => CROSSING_INDEX[why]),
+);
 const ORDERED = CROSSING_INDEX.ordered;
 const UNSUPPORTED = CROSSING_INDEX.unsupported;
 const EMPTY = Buffer.alloc(0);

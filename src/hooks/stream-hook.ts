@@ -5,7 +5,7 @@
 import type { Socket } from "node:net";
 import type { Fault } from "../bpf/fault.ts";
 import type { RequestSampler } from "../metrics/request-sampler.ts";
-import { CROSSING_INDEX, type Crossing } from "../tiers/crossing.ts";
+import { CROSSING_INDEX } from "../tiers/crossing.ts";
 import { REASON_NAMES, RUN_REASONS } from "../tiers/hot/run-info.ts";
 import { Backlog } from "./backlog.ts";
 import type { Meter } from "./meter.ts";
@@ -45,8 +45,6 @@ export type StreamHookOptions = {
   readonly onBytes?: (received: number, answered: number) => void;
 };
 
-/** Crossings of plain look-ups: the program understood all of the request, and had no answer. */
-const MISSED: ReadonlySet<Crossing> = new Set(["miss", "collision", "expired", "invalidated"]);
 const TIMED_A_SECOND = 1_000;
 const SAMPLE = 8;
 
@@ -64,7 +62,6 @@ export class StreamHook implements ConnectionHost {
   /** Look-ups refused here, because too many connections waited for userspace. */
   shed = 0;
   readonly refusal: Buffer;
-  readonly refusable = new Uint8Array(256);
   /** Programs whose service a fault ended. */
   faults = 0;
   protected readonly open = new Set<StreamConnection>();
@@ -85,9 +82,7 @@ export class StreamHook implements ConnectionHost {
     this.splitTimeoutMs = options.splitTimeoutMs;
     this.crossingOfReason = new Uint8Array(256).fill(CROSSING_INDEX.unsupported);
     for (const row of RUN_REASONS) {
-      if (!("crossing" in row)) continue;
-      this.crossingOfReason[row.code] = CROSSING_INDEX[row.crossing];
-      if (MISSED.has(row.crossing)) this.refusable[row.code] = 1;
+      if ("crossing" in row) this.crossingOfReason[row.code] = CROSSING_INDEX[row.crossing];
     }
   }
 

@@ -46,12 +46,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     const asksForLab = path === "/lab" || path.startsWith("/lab/") || path.startsWith("/api/lab/");
     if (options.noLab !== undefined && asksForLab) return reply.code(501).send(problem(501, options.noLab));
     const methods = ROUTES.get(path);
-    // A key's own route is static: without a key it comes here, too.
-    if (methods === undefined || methods.includes(request.method)) {
-      return reply
-        .code(404)
-        .send(problem(404, `no route ${path}${path === "/kv" ? "; keys are at /kv/KEY" : ""}`));
-    }
+    if (methods === undefined) return reply.code(404).send(problem(404, `no route ${path}`));
     return reply
       .code(405)
       .header("allow", methods.join(", "))

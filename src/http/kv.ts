@@ -28,6 +28,11 @@ type Noted = IncomingMessage & { [NOTE]?: CrossingNote };
 /** What a fill decision makes of a plain miss: the request will cross again for this reason. */
 const LASTING: Readonly<Record<string, Crossing>> = { "too-big": "too-big", "key-too-long": "key-too-long" };
 
+/** The route is static and reads the key itself: it is reached without one, too. */
+function withoutKey(reply: FastifyReply): FastifyReply {
+  return reply.code(404).send(problem(404, "no route /kv; keys are at /kv/KEY"));
+}
+
 export function registerKv(app: FastifyInstance, options: AppOptions): void {
   const { cache, meter, nowNs, nowMs } = options;
   const stats = meter.stats;
@@ -57,7 +62,7 @@ export function registerKv(app: FastifyInstance, options: AppOptions): void {
     const { hookRuns, instructions } = crossed;
     stats.crossed(crossing);
     const target = parseTarget(request.originalUrl);
-    if (target === null) return reply.callNotFound();
+    if (target === null) return withoutKey(reply);
     if ("fault" in target) {
       reply.header("cache-status", cacheStatus("miss", crossing));
       return reply.code(400).send(problem(400, target.fault));
@@ -100,7 +105,7 @@ export function registerKv(app: FastifyInstance, options: AppOptions): void {
     answer: (result: T) => void,
   ) => {
     const target = parseTarget(request.originalUrl);
-    if (target === null) return reply.callNotFound();
+    if (target === null) return withoutKey(reply);
     const note = (request.raw as Noted)[NOTE] ?? crossed;
     const why = CROSSINGS[note.why]!.name;
     reply.header("cache-status", cacheStatus("write", why));

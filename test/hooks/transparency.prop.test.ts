@@ -7,6 +7,7 @@
 import net from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { answers, comparable, get, put, type Running, sleep, start } from "../support/service.ts";
+import { TurnClient } from "../support/turn-client.ts";
 import { type Finish, type HostileStream, hostileStream, KEYS } from "./hostile-streams.ts";
 
 const RUNS = Number(process.env.BMC_FUZZ_RUNS ?? 600);
@@ -137,45 +138,18 @@ async function clear(suffix: string): Promise<void> {
   }
 }
 
-/** A connection of its own to ask what a lane's keys hold; kept for the next stream. */
-class Probe {
-  readonly #socket: net.Socket;
-  #text = "";
-  #enough: () => void = () => undefined;
-
-  constructor({ port }: Running) {
-    this.#socket = net.connect({ port, host: "127.0.0.1", noDelay: true });
-    this.#socket.on("data", (chunk) => {
-      this.#text += chunk.toString("latin1");
-      if (answers(this.#text).length >= KEYS.length) this.#enough();
-    });
-  }
-
-  async read(suffix: string): Promise<string> {
-    this.#text = "";
-    const enough = new Promise<void>((resolve) => {
-      this.#enough = resolve;
-    });
-    this.#socket.write(KEYS.map((key) => get(key + suffix)).join(""));
-    await enough;
-    return comparable(this.#text);
-  }
-
-  close(): void {
-    this.#socket.destroy();
-  }
-}
-
-/** Those nobody uses at the moment, by port. */
-const probes = new Map<number, Probe[]>();
+/** Connections to ask what a stream's keys hold: those nobody uses at the moment, by port. */
+const probes = new Map<number, TurnClient[]>();
 
 async function readAfter(running: Running, suffix: string): Promise<string> {
   const free = probes.get(running.port) ?? [];
   probes.set(running.port, free);
-  const probe = free.pop() ?? new Probe(running);
-  const text = await probe.read(suffix);
+  const probe = free.pop() ?? new TurnClient(running.port);
+  const text = await probe.ask(KEYS.map((key) => get(key + suffix)).join(""), (came) =>
+    answers(came).length >= KEYS.length ? came.length : 0,
+  );
   free.push(probe);
-  return text;
+  return comparable(text);
 }
 
 /** What both services show for one stream, in a form to be compared: answers, end, and what reads find after. */

@@ -4,6 +4,44 @@
  */
 import { type Case, HASH, LOOKUP, no, ok, out, plain, value } from "./case.ts";
 
+const PROGRAMS = ".map p prog_array key=4 value=4 entries=1";
+/** A subprogram in whose place another program may return. */
+const TAIL_CALLER = "f: r2 = p ll\nr3 = 0\ncall bpf_tail_call\nr0 = 7\nexit";
+
+/** Its result, made safe by `check` or not, is an index into a map value of 48 bytes. */
+function indexBy(check: string): string {
+  return `.type xdp
+${HASH}
+${PROGRAMS}
+r6 = r1
+${LOOKUP}
+if r0 == 0 goto out
+r7 = r0
+r1 = r6
+call f
+${check}
+r7 += r0
+r0 = *(u8 *)(r7 + 0)
+out: r0 = 0
+exit
+${TAIL_CALLER}`;
+}
+
+/** A byte of the packet is read after `call`. */
+function packetAfter(call: string): string {
+  return `.type xdp
+${PROGRAMS}
+r6 = *(u32 *)(r1 + 0)
+r7 = *(u32 *)(r1 + 4)
+r2 = r6
+r2 += 4
+if r2 > r7 goto out
+${call}
+r0 = *(u8 *)(r6 + 3)
+out: r0 = 0
+exit`;
+}
+
 export const FUNCTION_CASES: readonly Case[] = [
   // Functions
   ok("static function", plain("call f\nexit\nf: r0 = 1\nexit")),
@@ -115,85 +153,15 @@ export const FUNCTION_CASES: readonly Case[] = [
     ).replace(/\nout: [\s\S]*$/, `\n${out}\nf: *(u64 *)(r2 + 0) = 4\nr0 = 0\nexit`),
   ),
   // Tail calls in subprograms
-  no(
-    "a tail call in a subprogram may return anything",
-    "invalid access to map value",
-    `.type xdp
-${HASH}
-.map p prog_array key=4 value=4 entries=1
-r6 = r1
-${LOOKUP}
-if r0 == 0 goto out
-r7 = r0
-r1 = r6
-call f
-r0 &= 255
-r7 += r0
-r0 = *(u8 *)(r7 + 0)
-out: r0 = 0
-exit
-f: r2 = p ll
-r3 = 0
-call bpf_tail_call
-r0 = 7
-exit`,
-  ),
-  ok(
-    "a tail call in a subprogram, its result checked",
-    `.type xdp
-${HASH}
-.map p prog_array key=4 value=4 entries=1
-r6 = r1
-${LOOKUP}
-if r0 == 0 goto out
-r7 = r0
-r1 = r6
-call f
-if r0 > 47 goto out
-r7 += r0
-r0 = *(u8 *)(r7 + 0)
-out: r0 = 0
-exit
-f: r2 = p ll
-r3 = 0
-call bpf_tail_call
-r0 = 7
-exit`,
-  ),
+  no("a tail call in a subprogram may return anything", "invalid access to map value", indexBy("r0 &= 255")),
+  ok("a tail call in a subprogram, its result checked", indexBy("if r0 > 47 goto out")),
   ok(
     "a tail call that falls through leaves the packet as it was",
-    `.type xdp
-.map p prog_array key=4 value=4 entries=1
-r6 = *(u32 *)(r1 + 0)
-r7 = *(u32 *)(r1 + 4)
-r2 = r6
-r2 += 4
-if r2 > r7 goto out
-r2 = p ll
-r3 = 0
-call bpf_tail_call
-r0 = *(u8 *)(r6 + 3)
-out: r0 = 0
-exit`,
+    packetAfter("r2 = p ll\nr3 = 0\ncall bpf_tail_call"),
   ),
   no(
     "a subprogram's tail call may move the caller's packet",
     "R6 invalid mem access 'scalar'",
-    `.type xdp
-.map p prog_array key=4 value=4 entries=1
-r6 = *(u32 *)(r1 + 0)
-r7 = *(u32 *)(r1 + 4)
-r2 = r6
-r2 += 4
-if r2 > r7 goto out
-call f
-r0 = *(u8 *)(r6 + 3)
-out: r0 = 0
-exit
-f: r2 = p ll
-r3 = 0
-call bpf_tail_call
-r0 = 7
-exit`,
+    `${packetAfter("call f")}\n${TAIL_CALLER}`,
   ),
 ];
