@@ -144,7 +144,8 @@ const probes = new Map<number, TurnClient[]>();
 async function readAfter(running: Running, suffix: string): Promise<string> {
   const free = probes.get(running.port) ?? [];
   probes.set(running.port, free);
-  const probe = free.pop() ?? new TurnClient(running.port);
+  // The one that has rested longest: no other rests until the server hangs up on it.
+  const probe = free.shift() ?? new TurnClient(running.port);
   const text = await probe.ask(KEYS.map((key) => get(key + suffix)).join(""), (came) =>
     answers(came).length >= KEYS.length ? came.length : 0,
   );
