@@ -22,6 +22,12 @@ export function readPrograms(path: string, options: ParseObjectOptions = {}): Pr
   const text = new TextDecoder("latin1").decode(bytes);
   const bytecode = /^[\s0-9a-fA-F]*$/.test(text) ? parseHex(text, name) : bytes;
   if (bytecode.length === 0) throw new UsageError(`${name}: the file is empty`);
+  // The exit every program has ends in bytes of 0, which no text has.
+  if (!bytecode.includes(0)) {
+    throw new UsageError(
+      `${name}: neither an ELF object nor bytecode (allowed: what clang -target bpf -c makes, bytecode, assembly named FILE.s)`,
+    );
+  }
   return objectOf({
     name: "main",
     section: options.type ?? "xdp",

@@ -138,6 +138,12 @@ describe("bmc disasm", () => {
     ],
     ["nothing", ["-"], new Uint8Array(), "bmc: stdin: the file is empty\n"],
     [
+      "any text",
+      ["-"],
+      new TextEncoder().encode("int main;"),
+      "bmc: stdin: neither an ELF object nor bytecode (allowed: what clang -target bpf -c makes, bytecode, assembly named FILE.s)\n",
+    ],
+    [
       "half an instruction",
       ["-"],
       Uint8Array.of(0x95, 0, 0),
