@@ -71,21 +71,36 @@ export class LabPrograms {
   }
 
   serving(): readonly ServingProgram[] {
-    return [...this.#places].flatMap(([place, { serving, attached }]) =>
-      serving().map((loaded): ServingProgram => {
-        const { name, bytecode, attach } = loaded.program;
-        return {
-          place,
-          at: attach ? `${place}/${attach}` : place,
-          name,
-          from: this.#ours.has(loaded) ? "lab" : "start",
-          attached: attached() && loaded.fault === null,
-          instructions: bytecode.length / 8,
-          runs: loaded.stats.runs,
-          fault: loaded.fault?.message ?? null,
-        };
-      }),
+    const exchangeable = [...this.#places].flatMap(([place, { serving, attached }]) =>
+      serving().map((loaded) => this.#shown(place, atOf(loaded), loaded, attached())),
     );
+    const stream = this.#parts.memcached?.stream ?? null;
+    if (stream === null) return exchangeable;
+    const { parser, verdict } = stream.programs;
+    return [
+      ...exchangeable,
+      ...[parser, verdict].map((loaded) =>
+        this.#shown(null, `${atOf(loaded)}, memcached over TCP`, loaded, stream.attached),
+      ),
+    ];
+  }
+
+  #shown(
+    place: AttachPlace | null,
+    at: string,
+    loaded: LoadedProgram,
+    isPlaceAttached: boolean,
+  ): ServingProgram {
+    return {
+      place,
+      at,
+      name: loaded.program.name,
+      from: this.#ours.has(loaded) ? "lab" : "start",
+      attached: isPlaceAttached && loaded.fault === null,
+      instructions: loaded.program.bytecode.length / 8,
+      runs: loaded.stats.runs,
+      fault: loaded.fault?.message ?? null,
+    };
   }
 
   /** @throws Unfulfillable with the verifier's own words, or what else is against it */
@@ -168,6 +183,10 @@ export class LabPrograms {
     }
     this.#mapBytes += bytes;
   }
+}
+
+function atOf({ program: { type, attach } }: LoadedProgram): string {
+  return attach ? `${type}/${attach}` : type;
 }
 
 /** What was loaded anew; nothing of it stays when a part of it cannot be. */

@@ -6,7 +6,7 @@ import type { LedgerLine } from "../costs/ledger.ts";
 import type { LoadSettings, ServingProgram } from "./live/snapshot.ts";
 import type { Source } from "./verifier/protocol.ts";
 
-type Place = ServingProgram["place"];
+type Place = NonNullable<ServingProgram["place"]>;
 
 export type Session = {
   readonly token: string;

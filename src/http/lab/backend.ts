@@ -38,7 +38,8 @@ export type Upload =
   | { readonly kind: "object"; readonly bytes: Uint8Array; readonly program: string };
 
 export type ServingProgram = {
-  readonly place: AttachPlace;
+  /** Where another may take its place; null: nowhere, it is only shown. */
+  readonly place: AttachPlace | null;
   /** With the end of the pair: `sk_skb/stream_verdict`. */
   readonly at: string;
   readonly name: string;

@@ -14,7 +14,7 @@ export function Programs({ programs }: { programs: readonly ServingProgram[] }) 
     setProblem("");
     call.catch((error: unknown) => setProblem(error instanceof Error ? error.message : String(error)));
   };
-  const places = [...new Set(programs.map(({ place }) => place))];
+  const places = [...new Set(programs.flatMap(({ place }) => place ?? []))];
   const why = session?.whyNotAttach ?? null;
   return (
     <section class="panel programs" aria-label="Programs">
@@ -47,7 +47,7 @@ export function Programs({ programs }: { programs: readonly ServingProgram[] }) 
           ))}
         </p>
       )}
-      {why && <p class="why">To exchange them from the Verifier page: {why}.</p>}
+      {why && <p class="why">Attach, detach and restore are off: {why}.</p>}
       <p role="alert" class="bad problem">
         {problem}
       </p>

@@ -22,7 +22,8 @@ export type LoadSettings = {
 
 /** A program at a hook, or one that was there until it was detached. */
 export type ServingProgram = {
-  readonly place: "sk_skb" | "xdp" | "tc";
+  /** Where another may take its place; null: nowhere, it is only shown. */
+  readonly place: "sk_skb" | "xdp" | "tc" | null;
   /** With the end of the pair: `sk_skb/stream_verdict`. */
   readonly at: string;
   readonly name: string;

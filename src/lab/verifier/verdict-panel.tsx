@@ -37,7 +37,8 @@ function Told({ reply }: { reply: Verified | Failed }) {
         <h2 class="good">Accepted</h2>
         <p>
           On no path can it touch memory it was not given, or run for ever. {walked};{" "}
-          {verdict.stats.totalStates} states kept, {stack} bytes of stack.
+          {verdict.stats.totalStates} {verdict.stats.totalStates === 1 ? "state" : "states"} kept, {stack}{" "}
+          bytes of stack.
         </p>
         {verdict.missingHelpers.length > 0 && (
           <p class="bad">It calls {verdict.missingHelpers.join(", ")}, which this machine cannot run.</p>

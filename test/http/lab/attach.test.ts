@@ -124,6 +124,18 @@ describe("attaching from the lab", () => {
   });
   afterAll(() => lab.service.close(), 60_000);
 
+  it("shows every program that serves, memcached's pair too, which nothing here exchanges", async () => {
+    const shown = await lab.serving();
+    expect(shown.map(({ at, name, place, attached }) => `${at}: ${name}, ${place}, ${attached}`)).toEqual([
+      "sk_skb/stream_parser: http_kv_parser, sk_skb, true",
+      "sk_skb/stream_verdict: http_kv_verdict, sk_skb, true",
+      "xdp: rx_filter, xdp, true",
+      "tc: tx_filter, tc, true",
+      "sk_skb/stream_parser, memcached over TCP: mc_parser, null, true",
+      "sk_skb/stream_verdict, memcached over TCP: mc_verdict, null, true",
+    ]);
+  });
+
   it.each([
     ["no token", { "x-bmc-token": "" }],
     ["another origin", { origin: "http://evil.example" }],
