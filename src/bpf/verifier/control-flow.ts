@@ -58,7 +58,7 @@ export function analyseShape(
   const jumpPoint = jumpPoints(slots);
   walk(slots, functions, prunePoint, forcedCheckpoint, unprivileged);
   summarise(slots, functions, functionOf);
-  if (program.subprograms.length === 0) checkWithoutBtf(slots, functions, functionOf);
+  checkEarlyReturns(program.subprograms.length > 0, slots, functions, functionOf);
   return {
     slots,
     functions,
@@ -237,17 +237,22 @@ function jumpPoints(slots: readonly (Instruction | null)[]): Uint8Array {
   return points;
 }
 
-/** Bare bytecode has no BTF, which says what a function returns: Linux needs to know it of these. */
-function checkWithoutBtf(
+/** What may return in a function's place returns a number, so the function must: only BTF says that it does. */
+function checkEarlyReturns(
+  hasBtf: boolean,
   slots: readonly (Instruction | null)[],
   functions: readonly FunctionShape[],
   functionOf: Uint32Array,
 ): void {
-  const loads = slots.findIndex((insn, at) => insn?.kind === "packet" && functionOf[at] !== 0);
-  if (loads >= 0) reject("bad-call", "LD_ABS is not allowed in subprogs without BTF", loads);
-  if (functions.some((f, index) => index > 0 && f.hasTailCall)) {
-    reject("tail-call", "tail_call is not allowed in subprogs without BTF");
-  }
+  const problem = hasBtf
+    ? "is only allowed in functions that return 'int'."
+    : "is not allowed in subprogs without BTF";
+  const isWrong = (index: number) =>
+    index > 0 && (!hasBtf || functions[index]!.info?.returnsNoScalar === true);
+  const loads = slots.findIndex((insn, at) => insn?.kind === "packet" && isWrong(functionOf[at]!));
+  if (loads >= 0) reject("bad-call", `LD_ABS ${problem}`, loads);
+  if (functions.some((f, index) => f.hasTailCall && isWrong(index)))
+    reject("tail-call", `tail_call ${problem}`);
 }
 
 export function takesCallback(helperId: number): boolean {

@@ -8,7 +8,7 @@ import { assertNever, type Instruction } from "../isa.ts";
 import { addBackEdge, closeLoop, inherit, openLoop } from "./back-edges.ts";
 import { stepBranch } from "./branch.ts";
 import { CHECKPOINT } from "./control-flow.ts";
-import { functionPointer, globalFrame, stepExit, stepLocalCall } from "./function-call.ts";
+import { functionPointer, globalFrame, returnZero, stepExit, stepLocalCall } from "./function-call.ts";
 import { stepHelper } from "./helper-call.ts";
 import { isActiveIterator } from "./iterator.ts";
 import { stepKfunc } from "./kfunc-call.ts";
@@ -139,7 +139,7 @@ class Explorer {
         return w.insn + 1;
       case "packet":
         stepPacketLoad(w, insn);
-        return w.insn + 1;
+        return w.state.depth > 0 ? returnZero(w) : w.insn + 1;
       case "wide":
         this.#wide(insn);
         return w.insn + 2;

@@ -12,7 +12,7 @@ import { checkRegion, checkUnmodifiedContext } from "./memory-access.ts";
 import { markPrecise } from "./precision.ts";
 import { helperStackAccess } from "./stack-access.ts";
 import { Frame } from "./state.ts";
-import { isNull, pointer, typeName, UNKNOWN_VALUE, type Value } from "./value.ts";
+import { isNull, pointer, typeName, UNKNOWN_VALUE, type Value, ZERO_VALUE } from "./value.ts";
 import type { Walk } from "./walk.ts";
 import { previousRound, widen } from "./widen.ts";
 
@@ -197,17 +197,29 @@ export function stepExit(w: Walk): number | null {
  * caller: whatever it likes, with whatever it did to the packet. @returns where that path goes on
  */
 export function returnAsOther(w: Walk): number {
-  const fallen = w.state.fork();
-  fallen.insn = w.insn + 1;
-  fallen.previous = w.insn;
-  w.enqueue(fallen);
+  goOnLater(w);
   forgetPackets(w);
   w.frame.regs[0] = UNKNOWN_VALUE;
   return leave(w, true);
 }
 
-/** @param asOther another program returns in this one's place */
-function leave(w: Walk, asOther = false): number {
+/** A legacy packet load beyond the packet's end leaves its function with 0. @returns where that path goes on */
+export function returnZero(w: Walk): number {
+  goOnLater(w);
+  w.frame.regs[0] = ZERO_VALUE;
+  return leave(w, true);
+}
+
+/** The path on which the current instruction does not leave its function. */
+function goOnLater(w: Walk): void {
+  const fallen = w.state.fork();
+  fallen.insn = w.insn + 1;
+  fallen.previous = w.insn;
+  w.enqueue(fallen);
+}
+
+/** @param early not by an exit */
+function leave(w: Walk, early = false): number {
   const { state } = w;
   const callee = state.frame;
   const result = callee.regs[0]!;
@@ -217,7 +229,7 @@ function leave(w: Walk, asOther = false): number {
   if (!callee.callback) {
     state.popFrame();
     state.frame.regs[0] = result;
-    w.log?.returned(w, callee, callee.callsite + 1, asOther);
+    w.log?.returned(w, callee, callee.callsite + 1, early);
     return callee.callsite + 1;
   }
   if (result.kind === "uninit") w.reject("uninitialised-register", "R0 !read_ok");

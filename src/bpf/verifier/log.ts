@@ -154,11 +154,7 @@ export class LogBook {
       return;
     }
     if (frame.index < this.#frameBefore) return;
-    const { uses, defines } = registerEffects(w.instruction());
-    const regs: number[] = [];
-    frame.regs.forEach((_, reg) => {
-      if ((((uses | defines) >>> reg) & 1) === 1) regs.push(reg);
-    });
+    const regs = named(w);
     // Slots of another frame show the one of the same number in this frame, as in Linux.
     const slots = [...this.#touched].filter((slot) => frame.slot(slot) !== SLOT_INVALID);
     slots.sort((a, b) => a - b);
@@ -176,12 +172,15 @@ export class LogBook {
     return `${where}${changed}${formatHeld(w.state, frame)}`.trim();
   }
 
-  /** A function goes back to its caller; with a tail call it does so without taking up another path. */
-  returned(w: Walk, callee: Frame, to: number, byTailCall = false): void {
+  /**
+   * A function goes back to its caller. Where it does so early, it is without taking up another path, and the
+   * caller's registers that the instruction names are shown.
+   */
+  returned(w: Walk, callee: Frame, to: number, early = false): void {
     this.#result = "";
     this.#frames(w, "returning from callee:", callee, `to caller at ${to}:`, w.frame);
-    if (byTailCall) {
-      this.#result = this.#changes(w, [0], []);
+    if (early) {
+      this.#result = this.#changes(w, named(w), []);
       this.#isApart = true;
     } else this.#resumed = true;
   }
@@ -224,4 +223,10 @@ export class LogBook {
 
 function baseName(file: string): string {
   return file.slice(file.lastIndexOf("/") + 1);
+}
+
+/** Registers the current instruction reads or writes. */
+function named(w: Walk): number[] {
+  const { uses, defines } = registerEffects(w.instruction());
+  return w.frame.regs.flatMap((_, reg) => ((((uses | defines) >>> reg) & 1) === 1 ? [reg] : []));
 }

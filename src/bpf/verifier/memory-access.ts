@@ -4,6 +4,7 @@
  */
 import { type ContextField, contextFields } from "../context.ts";
 import type { Bytes, Instruction } from "../isa.ts";
+import { MAP_FLAG } from "../maps/shapes.ts";
 import type { MapDef, MapTypeName } from "../program.ts";
 import { forgetCallerSaved } from "./forget.ts";
 import { constant, isConstant, type Scalar, scalar, UNKNOWN } from "./scalar.ts";
@@ -281,6 +282,12 @@ function checkMapValue(w: Walk, reg: number, v: Value, off: number, size: number
     w.reject(
       "map-access",
       `write into map forbidden, value_size=${map.valueBytes} off=${v.off + off} size=${size}`,
+    );
+  }
+  if (!write && (map.flags & MAP_FLAG.wronlyProg) !== 0) {
+    w.reject(
+      "map-access",
+      `read from map forbidden, value_size=${map.valueBytes} off=${v.off + off} size=${size}`,
     );
   }
   checkSpan(w, reg, v, off, size, map.valueBytes);

@@ -219,6 +219,8 @@ function undo(w: Walk, trace: Trace, step: number, later: number): void {
       trace.remove(insn.dst);
       return;
     case "packet":
+      // It may have left its function: with 0, which comes from nowhere.
+      if (later !== at + 1) enterCallee(w, trace, later);
       trace.regs[trace.frame]! &= ~0b11_1111;
       return;
     case "neg":

@@ -58,6 +58,8 @@ export function statesEqual(w: Walk, old: State, now: State, comparison: Compari
   for (let f = 0; f < old.frames.length; f++) {
     if (old.frames[f]!.callsite !== now.frames[f]!.callsite) return false;
     if (old.frames[f]!.callback !== now.frames[f]!.callback) return false;
+    // From fewer rounds of a bpf_loop that ends at a known count, more of them are still to come.
+    if (old.frames[f]!.callbackDepth > now.frames[f]!.callbackDepth) return false;
   }
   for (let i = 0; i < old.refs.length; i++) {
     if (!ids.match(old.refs[i]!.id, now.refs[i]!.id)) return false;

@@ -42,6 +42,49 @@ out: r0 = 0
 exit`;
 }
 
+/**
+ * Each of `rounds` rounds sets one of three numbers, whichever; `then` runs when the first two are set and the
+ * third is not, which takes two rounds, and no more.
+ */
+function whenTwoAreSet(rounds: number, then: string): string {
+  return plain(`r1 = 0
+*(u64 *)(r10 - 8) = r1
+*(u64 *)(r10 - 16) = r1
+*(u64 *)(r10 - 24) = r1
+r1 = ${rounds}
+r2 = func f ll
+r3 = r10
+r3 += -24
+r4 = 0
+call bpf_loop
+r1 = *(u64 *)(r10 - 24)
+if r1 != 1 goto out
+r1 = *(u64 *)(r10 - 16)
+if r1 != 1 goto out
+r1 = *(u64 *)(r10 - 8)
+if r1 != 0 goto out
+${then}
+${out}
+f: r6 = r2
+call bpf_get_prandom_u32
+r1 = r0
+r2 = 1
+r0 = 0
+if r1 == 1 goto first
+if r1 == 2 goto second
+*(u64 *)(r6 + 16) = r2
+exit
+first: *(u64 *)(r6 + 0) = r2
+exit
+second: *(u64 *)(r6 + 8) = r2
+exit`);
+}
+
+/** What a socket filter does with the result of a function that loads from the packet. */
+function loadingCall(after: string, load = "r0 = *(u8 *)skb[12]"): string {
+  return `.type socket_filter\nr6 = r1\ncall f\n${after}\nr0 = 0\nexit\nf: r6 = r1\nr1 = 0\n${load}\nr0 = 1\nexit`;
+}
+
 export const FUNCTION_CASES: readonly Case[] = [
   // Functions
   ok("static function", plain("call f\nexit\nf: r0 = 1\nexit")),
@@ -88,7 +131,22 @@ export const FUNCTION_CASES: readonly Case[] = [
     "tail_call",
     ".type xdp\n.map t prog_array key=4 value=4 entries=4\n*(u64 *)(r10 - 264) = 0\ncall f\nr0 = 2\nexit\nf: r2 = t ll\nr3 = 0\ncall bpf_tail_call\nr0 = 0\nexit",
   ),
+  // A load beyond the packet's end leaves its function.
+  ok("packet load in a function", loadingCall("")),
+  no(
+    "result of a function whose packet load failed",
+    "R9 !read_ok",
+    loadingCall("if r0 != 0 goto l\nr0 = r9\nl:"),
+  ),
+  no(
+    "result of a function whose packet load at a register failed",
+    "R9 !read_ok",
+    loadingCall("if r0 != 0 goto l\nr0 = r9\nl:", "r7 = 3\nr0 = *(u16 *)skb[r7 + 2]"),
+  ),
+  ok("result of a function whose packet load did not fail", loadingCall("if r0 <= 1 goto l\nr0 = r9\nl:")),
   // Callbacks
+  no("what two rounds can do", "R1 invalid mem access 'scalar'", whenTwoAreSet(2, "r0 = *(u8 *)(r1 + 0)")),
+  ok("what one round cannot do", whenTwoAreSet(1, "r0 = *(u8 *)(r1 + 0)")),
   ok(
     "bpf_loop",
     plain("r1 = 10\nr2 = func f ll\nr3 = 0\nr4 = 0\ncall bpf_loop\nr0 = 0\nexit\nf: r0 = 0\nexit"),

@@ -1,6 +1,9 @@
 /** Map values: offsets and their bounds, and what each type of map allows. As in cases.ts recorded from Linux 6.18. */
 import { type Case, HASH, LOOKUP, no, ok, out, plain, value } from "./case.ts";
 
+/** The program may write values of this map (BPF_F_WRONLY_PROG), not read them. */
+const writeOnly = (body: string, type = "xdp") => value(body, type).replace(HASH, `${HASH} flags=0x100`);
+
 export const MAP_VALUE_CASES: readonly Case[] = [
   // Map values
   ok("value read", value("r0 = *(u64 *)(r0 + 40)")),
@@ -203,5 +206,34 @@ export const MAP_VALUE_CASES: readonly Case[] = [
     value(
       "r1 = *(u64 *)(r0 + 0)\nr1 &= 32\nr1 |= 31\nif r1 > 46 goto out\nif r1 > 31 goto out\nr0 += r1\nr0 = *(u8 *)(r0 + 16)",
     ),
+  ),
+  // Write-only values
+  ok("writes a write-only value", writeOnly("*(u64 *)(r0 + 40) = 1")),
+  no(
+    "reads a write-only value",
+    "read from map forbidden, value_size=48 off=40 size=8",
+    writeOnly("r1 = *(u64 *)(r0 + 40)"),
+  ),
+  no(
+    "adds to a write-only value",
+    "read from map forbidden",
+    writeOnly("r1 = 1\nlock *(u64 *)(r0 + 8) += r1"),
+  ),
+  no(
+    "a helper reads a write-only value",
+    "read from map forbidden",
+    writeOnly("r1 = 0\nr2 = 0\nr3 = r0\nr4 = 8\nr5 = 0\ncall bpf_csum_diff", "tc"),
+  ),
+  ok(
+    "a helper writes a write-only value",
+    writeOnly("r1 = r7\nr2 = 0\nr3 = r0\nr4 = 8\ncall bpf_skb_load_bytes", "tc").replace(
+      LOOKUP,
+      `r7 = r1\n${LOOKUP}`,
+    ),
+  ),
+  no(
+    "a write-only value as a key",
+    "read from map forbidden",
+    writeOnly("r2 = r0\nr1 = m ll\ncall bpf_map_lookup_elem"),
   ),
 ];
