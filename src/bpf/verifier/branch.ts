@@ -29,7 +29,9 @@ type BranchInsn = Instruction & { kind: "branch" };
 export function stepBranch(w: Walk, insn: BranchInsn): number {
   const a = w.read(insn.dst);
   const b = insn.src === null ? constantScalar(BigInt(insn.imm)) : w.read(insn.src);
-  if (w.unprivileged) checkLeak(w, insn, a, b);
+  if (w.unprivileged && isPointer(b) && !(isOfPacket(a) && isOfPacket(b))) {
+    w.reject("pointer-leak", `R${insn.src} pointer comparison prohibited`);
+  }
   const target = w.insn + 1 + insn.off;
   const taken = decideBranch(insn, a, b);
   if (taken !== null) {
@@ -38,6 +40,7 @@ export function stepBranch(w: Walk, insn: BranchInsn): number {
     return taken ? target : w.insn + 1;
   }
   if (a.kind === "scalar" && b.kind === "scalar") return splitScalars(w, insn, a, b, target);
+  if (w.unprivileged) checkLeak(w, insn, a, b);
   const other = fork(w, target);
   splitPointers(w, insn, a, b, other);
   w.enqueue(other);
@@ -52,12 +55,17 @@ function fork(w: Walk, target: number): State {
   return other;
 }
 
+function isOfPacket({ kind }: Value): boolean {
+  return isPacketKind(kind) || kind === "packet_end";
+}
+
+/** What is told of a pointer when neither side is certain. */
 function checkLeak(w: Walk, insn: BranchInsn, a: Value, b: Value): void {
-  const nullCheck = insn.src === null && insn.imm === 0 && (insn.op === "eq" || insn.op === "ne");
+  const nullCheck =
+    insn.src === null && insn.imm === 0 && insn.width === 64 && (insn.op === "eq" || insn.op === "ne");
   if (isPointer(a) && a.orNull && nullCheck) return;
   if (insn.src !== null && packetRelation(insn, a, b) !== null) return;
   if (isPointer(a)) w.reject("pointer-leak", `R${insn.dst} pointer comparison prohibited`);
-  if (isPointer(b)) w.reject("pointer-leak", `R${insn.src} pointer comparison prohibited`);
 }
 
 const NEVER_NULL = new Set<Kind>([

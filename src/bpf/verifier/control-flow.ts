@@ -158,7 +158,7 @@ function walk(
       if (target < 0 || target >= slots.length) {
         reject("bad-jump", `jump out of range from insn ${top.at} to ${target}`);
       }
-      if (slots[target] === null) reject("bad-jump", `jump into the middle of ldimm64 insn ${target}`);
+      if (slots[target] === null) reject("bad-jump", `jump into the middle of ldimm64 insn ${target - 1}`);
       if (status[target] === DISCOVERED && unprivileged) {
         reject("back-edge", `back-edge from insn ${top.at} to ${target}`);
       }

@@ -16,6 +16,7 @@ import {
   constantScalar,
   isPointer,
   isSocketKind,
+  type Kind,
   pointer,
   scalarValue,
   typeName,
@@ -52,6 +53,7 @@ export function stepLoad(w: Walk, insn: Instruction & { kind: "load" }): void {
     signed: insn.signed,
   };
   const loaded = load(w, access, insn.dst);
+  noteAccess(w, base);
   w.write(insn.dst, insn.signed ? extended(loaded, insn.bytes) : loaded);
 }
 
@@ -64,6 +66,22 @@ export function stepStore(w: Walk, insn: Instruction & { kind: "store" }): void 
   const stored = insn.src === null ? constantScalar(BigInt(insn.imm)) : w.read(insn.src);
   const base = w.read(insn.dst);
   store(w, { reg: insn.dst, value: base, off: insn.off, size: insn.bytes, write: true }, insn.src, stored);
+  noteAccess(w, base);
+}
+
+/**
+ * What the kernel shows of a context or a socket is not what lies there: the access is rewritten when the program
+ * is loaded, so one instruction cannot go through such a pointer on one path and through another kind on another.
+ */
+function noteAccess(w: Walk, { kind }: Value): void {
+  const before = w.accessedThrough[w.insn] ?? kind;
+  w.accessedThrough[w.insn] = before;
+  if (before !== kind && (isRewritten(before) || isRewritten(kind)))
+    w.reject("bad-memory-access", "same insn cannot be used with different pointers");
+}
+
+function isRewritten(kind: Kind): boolean {
+  return kind === "ctx" || isSocketKind(kind);
 }
 
 export function stepAtomic(w: Walk, insn: Instruction & { kind: "atomic" }): void {
@@ -89,7 +107,8 @@ export function stepAtomic(w: Walk, insn: Instruction & { kind: "atomic" }): voi
     write: false,
     strict: true,
   };
-  const before = load(w, access, into);
+  // Whoever may not see a pointer may not change it either, whether the old one goes into a register or not.
+  const before = load(w, access, null);
   store(w, { ...access, write: true }, null, UNKNOWN_VALUE);
   if (into !== null) w.write(into, before);
 }
@@ -196,6 +215,9 @@ export function checkRegion(w: Walk, access: Access): void {
  */
 function rejectMapPointer(w: Walk, { reg, value: v, off, write, strict }: Access): never {
   const struct = MAP_STRUCTS[v.map?.type ?? "array"] ?? "bpf_map";
+  if (w.unprivileged && !strict) {
+    w.reject("pointer-leak", `'struct ${struct}' access is allowed only to CAP_PERFMON and CAP_SYS_ADMIN`);
+  }
   if (off < 0 && !strict) {
     w.reject("map-access", `R${reg} is ${struct} invalid negative access: off=${off}`);
   }

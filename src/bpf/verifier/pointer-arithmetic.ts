@@ -6,6 +6,7 @@
 import { ALU_OPS, type AluOp, type Instruction } from "../isa.ts";
 import { linkedSum } from "./linked-scalars.ts";
 import { markPrecise } from "./precision.ts";
+import { checkMoved, maskAfter, maskBefore, noMask } from "./sanitation.ts";
 import { isConstant, S32_MAX, S32_MIN, S64_MIN, type Scalar, U32_MAX, withLow32 } from "./scalar.ts";
 import { alu, negate, signExtend, swapBytes, zeroExtend32 } from "./scalar-alu.ts";
 import { MAX_VARIABLE_OFFSET, withIdentity } from "./stack-access.ts";
@@ -129,6 +130,7 @@ function combine(w: Walk, insn: AluInsn, op: BinaryOp, target: Value, source: Va
   const operand = source ?? constantScalar(BigInt(insn.imm));
   const targetIsPointer = isPointer(target);
   if (!targetIsPointer && !isPointer(operand)) {
+    if (w.unprivileged && source && (op === "add" || op === "sub")) noMask(w, insn.dst, op);
     const result = alu(op, insn.width, target.scalar, operand.scalar);
     return linkedSum(w, insn, op, target, operand.scalar, result);
   }
@@ -162,8 +164,14 @@ function movePointer(w: Walk, insn: AluInsn, op: BinaryOp, ptr: Value, by: Scala
     );
   }
   const known = isConstant(by);
-  if (ptr.kind === "map_ptr" && known && by.smin === 0n && op === "add") return ptr;
-  if (ptr.kind === "map_ptr" || ptr.kind === "packet_end" || isSocketKind(ptr.kind) || ptr.kind === "func") {
+  const isNoMove = ptr.kind === "map_ptr" && known && by.smin === 0n && op === "add";
+  if (isNoMove && !w.unprivileged) return ptr;
+  if (
+    (ptr.kind === "map_ptr" && !isNoMove) ||
+    ptr.kind === "packet_end" ||
+    isSocketKind(ptr.kind) ||
+    ptr.kind === "func"
+  ) {
     w.reject("pointer-arithmetic", `R${reg} pointer arithmetic on ${typeName(ptr)} prohibited`);
   }
   checkDistance(w, ptr, by);
@@ -173,6 +181,9 @@ function movePointer(w: Walk, insn: AluInsn, op: BinaryOp, ptr: Value, by: Scala
       : `R${reg} pointer arithmetic with ${signOf(op).replace("s/", "/").replace("s%", "%")} operator prohibited`;
     w.reject("pointer-arithmetic", what);
   }
+  const movement =
+    w.unprivileged && insn.src !== null ? { dst: reg, src: insn.src, op, ptr, by, flipped } : null;
+  const mask = movement && maskBefore(w, movement);
   if (op === "sub") {
     if (flipped) w.reject("pointer-arithmetic", `R${reg} tried to subtract pointer from scalar`);
     if (ptr.kind === "stack")
@@ -191,22 +202,14 @@ function movePointer(w: Walk, insn: AluInsn, op: BinaryOp, ptr: Value, by: Scala
     }
   }
   checkReach(w, moved);
-  if (w.unprivileged) checkUnprivileged(w, reg, moved);
+  if (w.unprivileged) checkMoved(w, reg, moved);
+  if (movement && mask) maskAfter(w, movement, mask, moved);
   return moved;
 }
 
 /** As in Linux a pointer carries no ranges of 32 bits but those its whole offset tells. */
 function withoutLow32(s: Scalar): Scalar {
   return { ...s, u32min: 0, u32max: U32_MAX, s32min: S32_MIN, s32max: S32_MAX };
-}
-
-function checkUnprivileged(w: Walk, reg: number, v: Value): void {
-  if (v.kind === "stack" && !isConstant(v.scalar)) {
-    w.reject("pointer-arithmetic", `R${reg} variable stack access prohibited for !root`);
-  }
-  if (v.kind === "stack" && (v.off < -512 || v.off > 0)) {
-    w.reject("stack-bounds", `R${reg} stack pointer arithmetic goes out of range, prohibited for !root`);
-  }
 }
 
 /** The number added may not be so large that the sum could wrap. */

@@ -8,6 +8,7 @@ import { mapProblem } from "../maps/define.ts";
 import type { Program } from "../program.ts";
 import { isGplCompatible } from "./license.ts";
 import { reject } from "./rules.ts";
+import { MAX_VARIABLE_OFFSET } from "./stack-access.ts";
 import { INSN_LIMIT, type VerifyOptions } from "./walk.ts";
 
 /** Unprivileged programs may have this many instructions (Linux BPF_MAXINSNS). */
@@ -55,6 +56,7 @@ export function checkPrograms(
     }
     if (!isValue) return;
     const off = insn.imm2 >>> 0;
+    if (off >= MAX_VARIABLE_OFFSET) reject("bad-map", `direct value offset of ${off} is not allowed`, at);
     if (map.type !== "array" || map.maxEntries !== 1 || off >= map.valueBytes) {
       reject("bad-map", `invalid access to map value pointer, value_size=${map.valueBytes} off=${off}`, at);
     }

@@ -69,11 +69,13 @@ export function statesEqual(w: Walk, old: State, now: State, comparison: Compari
     const at = f === old.frames.length - 1 ? now.insn : old.frames[f + 1]!.callsite;
     const live = w.shape.liveBefore[at]!;
     const precise = w.unprivileged ? -1 : old.marks[f]!.preciseRegs;
+
     const before = old.frames[f]!.regs;
     const after = now.frames[f]!.regs;
     for (let reg = 0; reg < 10; reg++) {
       if (((live >>> reg) & 1) === 0) continue;
-      if (!valueSafe(before[reg]!, after[reg]!, ((precise >>> reg) & 1) === 1, comparison, ids)) return false;
+      const need = needOf(w, ((precise >>> reg) & 1) === 1);
+      if (!valueSafe(before[reg]!, after[reg]!, need, comparison, ids)) return false;
     }
   }
   for (let f = 0; f < old.frames.length; f++) {
@@ -82,13 +84,15 @@ export function statesEqual(w: Walk, old: State, now: State, comparison: Compari
   return true;
 }
 
-function valueSafe(
-  old: Value,
-  now: Value,
-  precise: boolean,
-  comparison: Comparison,
-  ids: Identities,
-): boolean {
+/** How near a number must come to the old one: not at all, lie within it, be the same. */
+type Need = "any" | "within" | "same";
+
+function needOf(w: Walk, isPrecise: boolean): Need {
+  if (w.comparesNumbersExactly) return "same";
+  return isPrecise ? "within" : "any";
+}
+
+function valueSafe(old: Value, now: Value, need: Need, comparison: Comparison, ids: Identities): boolean {
   if (old === now && old.id === 0 && old.ref === 0) return true;
   if (comparison === "exact") {
     // A drained iterator yields nothing more, whatever it has yielded.
@@ -99,7 +103,8 @@ function valueSafe(
   if (old.kind !== now.kind || old.orNull !== now.orNull || old.readOnly !== now.readOnly) return false;
   switch (old.kind) {
     case "scalar":
-      if (!precise && comparison === "proved") return true;
+      if (need === "any" && comparison === "proved") return true;
+      if (need === "same" && !scalarEquals(old.scalar, now.scalar)) return false;
       if (old.linked !== now.linked || (old.linked && old.off !== now.off)) return false;
       return scalarIncludes(old.scalar, now.scalar) && ids.matchScalar(old.id, now.id);
     case "map_value":
@@ -146,8 +151,8 @@ function stackSafe(
     const before = old.stack[s]!;
     const after = now.stack[s] ?? SLOT_INVALID;
     if (before === after && before.spilled.id === 0 && before.spilled.ref === 0) continue;
-    const precise = w.unprivileged || hasSlot(preciseSlots, s);
-    if (!slotSafe(w, before, after, precise, comparison, ids)) return false;
+    const need = needOf(w, w.unprivileged || hasSlot(preciseSlots, s));
+    if (!slotSafe(w, before, after, need, comparison, ids)) return false;
   }
   return true;
 }
@@ -156,16 +161,16 @@ function slotSafe(
   w: Walk,
   old: Slot,
   now: Slot,
-  precise: boolean,
+  need: Need,
   comparison: Comparison,
   ids: Identities,
 ): boolean {
   if (comparison === "exact") {
-    return old.bytes === now.bytes && valueSafe(old.spilled, now.spilled, precise, comparison, ids);
+    return old.bytes === now.bytes && valueSafe(old.spilled, now.spilled, need, comparison, ids);
   }
   const before = asScalar(w, old);
   const after = asScalar(w, now);
-  if (before && after) return valueSafe(before, after, precise, comparison, ids);
+  if (before && after) return valueSafe(before, after, need, comparison, ids);
   for (let i = 0; i < SLOT_BYTES; i++) {
     const type = byteType(old, i);
     if (type === BYTE.invalid || (type === BYTE.misc && !w.unprivileged)) continue;
@@ -175,7 +180,7 @@ function slotSafe(
   }
   const first = byteType(old, 0);
   if (first !== BYTE.spill && first !== BYTE.iter) return true;
-  return valueSafe(old.spilled, now.spilled, precise, comparison, ids);
+  return valueSafe(old.spilled, now.spilled, need, comparison, ids);
 }
 
 /** A slot read as one 64-bit number: a spilled scalar, or bytes nobody knows. */

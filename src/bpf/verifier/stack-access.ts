@@ -60,9 +60,12 @@ export function stackSpan(
   }
   const min = Number(scalar.smin) + base;
   const max = Number(scalar.smax) + base + size;
-  if (min < -STACK_BYTES || min > -1 || max > 0 || size < 0) {
+  // Nobody's reads end where the frame's writes have.
+  const lowest = use === "read" && w.unprivileged ? -frame.stack.length * SLOT_BYTES : -STACK_BYTES;
+  if (min < lowest || min > -1 || max > 0 || size < 0) {
+    const isUnwritten = min >= -STACK_BYTES && min < 0 && max <= 0;
     w.reject(
-      "stack-bounds",
+      isUnwritten ? "uninitialised-stack" : "stack-bounds",
       fixed
         ? `invalid${words} stack R${reg} off=${min} size=${size}`
         : `invalid variable-offset${words} stack R${reg} var_off=${formatTnum(scalar.tnum)} off=${base} size=${size}`,

@@ -1,5 +1,5 @@
 /** After the walk: does the stack of every call chain fit? Depths per function are known by then. */
-import { STACK_BYTES } from "../isa.ts";
+import { MAX_FRAMES, STACK_BYTES } from "../isa.ts";
 import { reject } from "./rules.ts";
 import type { Walk } from "./walk.ts";
 
@@ -13,21 +13,27 @@ export function checkStackDepth(w: Walk): void {
   const roots = functions
     .map((_, index) => index)
     .filter((i) => i === 0 || functions[i]!.isGlobal || functions[i]!.isCallback);
-  const deepest = new Int32Array(functions.length).fill(-1);
-  for (const root of roots) descend(w, root, 0, 1, [], deepest);
+  const met = functions.map((): Reach[] => []);
+  for (const root of roots) descend(w, root, 0, 1, [], met);
 }
 
-/** @param deepest most stack above each function so far: a shallower chain can find nothing new */
+/** How a function was reached: bytes of stack and frames above and with it. */
+type Reach = { readonly above: number; readonly frames: number };
+
+/** @param met by function: a chain that is neither deeper nor longer than one before can find nothing new */
 function descend(
   w: Walk,
   index: number,
   above: number,
   frames: number,
   chain: readonly number[],
-  deepest: Int32Array,
+  met: Reach[][],
 ): void {
-  if (chain.includes(index) || above <= deepest[index]!) return;
-  deepest[index] = above;
+  if (chain.includes(index)) return;
+  if (met[index]!.some((before) => above <= before.above && frames <= before.frames)) return;
+  met[index]!.push({ above, frames });
+  // Counted in code that no path reaches, too.
+  if (frames > MAX_FRAMES) reject("bad-call", `the call stack of ${frames - 1} frames is too deep !`);
   const f = w.shape.functions[index]!;
   if (f.hasTailCall && above >= TAIL_CALL_STACK) {
     reject(
@@ -40,5 +46,5 @@ function descend(
   if (total > STACK_BYTES) {
     reject("stack-overflow", `combined stack size of ${frames} calls is ${total}. Too large`);
   }
-  for (const { target } of f.calls) descend(w, target, total, frames + 1, [...chain, index], deepest);
+  for (const { target } of f.calls) descend(w, target, total, frames + 1, [...chain, index], met);
 }

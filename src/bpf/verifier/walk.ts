@@ -8,8 +8,9 @@ import type { Shape } from "./control-flow.ts";
 import { invalidated } from "./forget.ts";
 import type { LogBook } from "./log.ts";
 import { Rejection, type RuleId } from "./rules.ts";
+import type { AluMask } from "./sanitation.ts";
 import { type Frame, type LinkedSet, State } from "./state.ts";
-import { isPointer, type Value } from "./value.ts";
+import { isPointer, type Kind, type Value } from "./value.ts";
 
 export type Target = "linux" | "nic";
 
@@ -55,6 +56,11 @@ export class Walk {
   readonly visits: Uint32Array;
   /** States saved at each instruction. */
   readonly statesAt: Uint32Array;
+  /** Kind of pointer that each load and store went through first. */
+  readonly accessedThrough: Kind[] = [];
+  /** How pointers are masked, by instruction (sanitation.ts). */
+  readonly aluMasks = new Map<number, AluMask>();
+  comparesNumbersExactly = false;
   /** Bytes of stack each function uses. */
   readonly stackDepth: Int32Array;
   /** Global functions that some path calls: the others need no proof. */

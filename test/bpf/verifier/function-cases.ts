@@ -131,6 +131,19 @@ export const FUNCTION_CASES: readonly Case[] = [
     "tail_call",
     ".type xdp\n.map t prog_array key=4 value=4 entries=4\n*(u64 *)(r10 - 264) = 0\ncall f\nr0 = 2\nexit\nf: r2 = t ll\nr3 = 0\ncall bpf_tail_call\nr0 = 0\nexit",
   ),
+  no(
+    "nine frames where no path goes",
+    "the call stack of 8 frames is too deep",
+    plain(
+      `r0 = 0\nif r0 == 0 goto out\ncall f1\n${out}\n${[1, 2, 3, 4, 5, 6, 7].map((i) => `f${i}: call f${i + 1}\nexit`).join("\n")}\nf8: r0 = 0\nexit`,
+    ),
+  ),
+  ok(
+    "eight frames where no path goes",
+    plain(
+      `r0 = 0\nif r0 == 0 goto out\ncall f1\n${out}\n${[1, 2, 3, 4, 5, 6].map((i) => `f${i}: call f${i + 1}\nexit`).join("\n")}\nf7: r0 = 0\nexit`,
+    ),
+  ),
   // A load beyond the packet's end leaves its function.
   ok("packet load in a function", loadingCall("")),
   no(

@@ -236,4 +236,17 @@ export const MAP_VALUE_CASES: readonly Case[] = [
     "read from map forbidden",
     writeOnly("r2 = r0\nr1 = m ll\ncall bpf_map_lookup_elem"),
   ),
+  // Allowed to root, not to nobody (unprivileged.test.ts)
+  ok("out of the value and back", value("r0 += 100\nr0 -= 100\nr0 = *(u8 *)(r0 + 0)")),
+  ok("just behind the value and back", value("r0 += 48\nr0 -= 1\nr0 = *(u8 *)(r0 + 0)")),
+  ok(
+    "moved by another number on each path",
+    value("r1 = *(u8 *)(r0 + 0)\nr2 = 4\nif r1 == 0 goto l\nr2 = 8\nl: r0 += r2\nr0 = *(u8 *)(r0 + 0)"),
+  ),
+  ok(
+    "a number or a value at one addition",
+    value("r1 = *(u8 *)(r0 + 0)\nr3 = 2\nr2 = r0\nif r1 == 0 goto l\nr2 = 5\nl: r2 += r3"),
+  ),
+  ok("map pointer plus a zero", `.type xdp\n${HASH}\nr1 = m ll\nr2 = 0\nr1 += r2\nr0 = 0\nexit`),
+  ok("map pointer compared with 0", `.type xdp\n${HASH}\nr1 = m ll\nif r1 == 0 goto out\n${out}`),
 ];

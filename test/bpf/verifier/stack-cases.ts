@@ -1,5 +1,5 @@
 /** What registers, the stack and the context hold, and what may be read of them. As in cases.ts recorded from Linux 6.18. */
-import { type Case, no, ok, plain } from "./case.ts";
+import { type Case, no, ok, plain, value } from "./case.ts";
 
 export const STACK_CASES: readonly Case[] = [
   // Registers
@@ -122,5 +122,32 @@ export const STACK_CASES: readonly Case[] = [
     "atomic on ctx",
     "BPF_ATOMIC stores into R1 ctx is not allowed",
     plain("r2 = 1\nlock *(u32 *)(r1 + 8) += r2\nr0 = 0\nexit", "tc"),
+  ),
+  ok(
+    "adds to a spilled pointer",
+    plain("*(u64 *)(r10 - 8) = r10\nr1 = 1\nlock *(u64 *)(r10 - 8) += r1\nr0 = 0\nexit"),
+  ),
+  ok("r10 plus 0", plain("r1 = r10\nr1 += 0\n*(u8 *)(r1 - 1) = 0\nr0 = 0\nexit")),
+  // One instruction, two kinds of pointer
+  no(
+    "a load through the context or the stack",
+    "same insn cannot be used with different pointers",
+    plain(
+      "r6 = r1\n*(u64 *)(r10 - 8) = 0\ncall bpf_get_prandom_u32\nr1 = r10\nr1 += -8\nif r0 == 0 goto l\nr1 = r6\nl: r0 = *(u32 *)(r1 + 0)\nr0 = 0\nexit",
+    ),
+  ),
+  no(
+    "a store through the stack or the context",
+    "same insn cannot be used with different pointers",
+    plain(
+      "r6 = r1\ncall bpf_get_prandom_u32\nr1 = r6\nif r0 == 0 goto l\nr1 = r10\nr1 += -64\nl: *(u32 *)(r1 + 8) = 0\nr0 = 0\nexit",
+      "tc",
+    ),
+  ),
+  ok(
+    "a load through the stack or a map value",
+    value(
+      "*(u64 *)(r10 - 16) = 0\nr1 = *(u8 *)(r0 + 0)\nif r1 == 0 goto l\nr0 = r10\nr0 += -16\nl: r0 = *(u32 *)(r0 + 0)",
+    ),
   ),
 ];
