@@ -52,6 +52,9 @@ export function isMapOfMaps(type: MapTypeName): boolean {
   return type === "array_of_maps" || type === "hash_of_maps";
 }
 
+/** A part of a map's value that the kernel keeps: `bpf_timer`, `kptr` and such. Offset and size in bytes. */
+export type KernelField = { readonly name: string; readonly offset: number; readonly bytes: number };
+
 export type MapDef = {
   readonly name: string;
   readonly type: MapTypeName;
@@ -62,6 +65,8 @@ export type MapDef = {
   readonly flags: number;
   /** Byte offset of the value's `struct bpf_spin_lock`, from BTF; absent when it has none. */
   readonly spinLockOffset?: number;
+  /** Other parts of the value that are the kernel's, from BTF; absent when there are none. */
+  readonly kernelFields?: readonly KernelField[];
   /** .rodata/.data/.bss: initial bytes of the single value. */
   readonly initialValue?: Uint8Array;
   /** .rodata: the program may read, not write (BPF_F_RDONLY_PROG). */

@@ -2,7 +2,7 @@
  * `bmc verify`: the verifier's verdict on programs, for a person (what broke, where, what fixes it), as the
  * kernel's log, and as JSON. Exit 0: all accepted, 1: one refused, 2: unusable input.
  */
-import { PROGRAM_TYPES, type Program } from "../bpf/program.ts";
+import { PROGRAM_TYPES, type Program, type SkippedProgram } from "../bpf/program.ts";
 import { explain } from "../bpf/verifier/explain.ts";
 import { RULES } from "../bpf/verifier/rules.ts";
 import { type Verdict, type VerifyOptions, verify } from "../bpf/verifier/verify.ts";
@@ -29,7 +29,8 @@ Proves that programs are safe, as the Linux verifier does, or says why one is no
   --unprivileged   adds the rules for programs without privileges
   --json           the same facts as JSON
 
-Exit: 0 accepted, 1 rejected, 2 unusable input. Rules: docs/verifier/
+Exit: 0 all that were judged accepted, 1 one rejected, 2 unusable input. Programs of types that are not known
+here are named, not judged. Rules: docs/verifier/
 `;
 
 const LEVELS = ["0", "1", "2"] as const;
@@ -54,23 +55,32 @@ export function run(argv: string[]): number {
     ...(target && { target }),
     ...(values.unprivileged && { unprivileged: true }),
   };
-  const programs = readTargets(values, positionals);
+  const { programs, skipped } = readTargets(values, positionals);
   const verdicts = programs.map((program) => judge(program, options, level));
-  if (values.json) process.stdout.write(`${JSON.stringify(report(verdicts), null, 2)}\n`);
-  else for (const verdict of verdicts) process.stdout.write(`${text(verdict).join("\n")}\n`);
+  if (values.json) process.stdout.write(`${JSON.stringify(report(verdicts, skipped), null, 2)}\n`);
+  else {
+    for (const verdict of verdicts) process.stdout.write(`${text(verdict).join("\n")}\n`);
+    for (const { name, reason } of skipped) process.stdout.write(`${name}: not judged: ${reason}\n`);
+  }
   return verdicts.every((verdict) => verdict.accepted) ? 0 : 1;
 }
 
 type Values = Partial<Record<"raw" | "maps" | "type" | "attach" | "program", string>>;
 
-function readTargets(values: Values, positionals: readonly string[]): readonly Program[] {
+type Targets = {
+  readonly programs: readonly Program[];
+  /** Of the same object, and why they cannot be judged. */
+  readonly skipped: readonly SkippedProgram[];
+};
+
+function readTargets(values: Values, positionals: readonly string[]): Targets {
   const type = oneOf("--type", values.type, PROGRAM_TYPES);
   const attach = oneOf("--attach", values.attach, ["stream_parser", "stream_verdict"]);
   if (values.raw !== undefined) {
     if (positionals.length > 0) throw new UsageError("verify takes one input: --raw FILE or FILE");
     if (!type)
       throw new UsageError(`--raw needs --type: bytecode does not say it (${PROGRAM_TYPES.join(", ")})`);
-    return [readRawProgram(values.raw, values.maps, type, attach)];
+    return { programs: [readRawProgram(values.raw, values.maps, type, attach)], skipped: [] };
   }
   if (values.maps !== undefined) throw new UsageError("--maps goes with --raw: an object has its maps in it");
   const [path, ...rest] = positionals;
@@ -82,7 +92,7 @@ function readTargets(values: Values, positionals: readonly string[]): readonly P
     const reason = object.skipped?.map((p) => `${p.name}: ${p.reason}`).join("; ");
     throw new UsageError(`${path}: there is no program to verify${reason ? ` (${reason})` : ""}`);
   }
-  return programs;
+  return { programs, skipped: values.program === undefined ? (object.skipped ?? []) : [] };
 }
 
 function judge(
@@ -104,7 +114,7 @@ function text(verdict: Verdict): string[] {
   return [...explain(verdict), "", ...verdict.log];
 }
 
-function report(verdicts: readonly Verdict[]) {
+function report(verdicts: readonly Verdict[], skipped: readonly SkippedProgram[]) {
   const programs = verdicts.map(toJson);
   const accepted = verdicts.every((verdict) => verdict.accepted);
   const [only] = programs;
@@ -113,6 +123,7 @@ function report(verdicts: readonly Verdict[]) {
     verdict: accepted ? "accepted" : "rejected",
     accepted,
     programs,
+    ...(skipped.length > 0 && { skipped: skipped.map(({ name, reason }) => ({ program: name, reason })) }),
   };
 }
 

@@ -61,6 +61,13 @@ describe("bmc verify", () => {
     expect(report.states_per_insn).toHaveLength(report.visits_per_insn.length);
   });
 
+  test("names what an object has beside programs of a known type", () => {
+    const object = new URL("../fixtures/bpf/sections.bpf.o", import.meta.url).pathname;
+    const reason = "its section 'my_section' names no program type known here; say it with --type";
+    expect(bmc(object).stdout).toContain(`\ncustom: not judged: ${reason}\n`);
+    expect(JSON.parse(bmc(object, "--json").stdout).skipped).toContainEqual({ program: "custom", reason });
+  });
+
   test.each([
     ["0", 2],
     ["1", 8],

@@ -3,7 +3,7 @@
  * turns into one-element arrays. A definition this machine cannot hold stays in the list with its
  * reason: only programs that use it are refused.
  */
-import { isMapOfMaps, LINUX_MAP_TYPES, type MapDef } from "../program.ts";
+import { isMapOfMaps, type KernelField, LINUX_MAP_TYPES, type MapDef } from "../program.ts";
 import type { Btf, BtfMember } from "./btf.ts";
 import { sortByOffset, within } from "./by-offset.ts";
 import {
@@ -14,6 +14,7 @@ import {
   type Section,
   SYMBOL_TYPE,
 } from "./elf-file.ts";
+import { kernelFields } from "./kernel-fields.ts";
 import { type Budget, Malformed } from "./reader.ts";
 
 /** A map and where symbols find it. */
@@ -78,12 +79,16 @@ function objectMap(name: string, place: Place, numbers: Numbers, more: Partial<M
   return { ...base, def };
 }
 
-/** Byte offset of the one bpf_spin_lock among a value's members, as BTF says. */
-function spinLock(btf: Btf, value: number): { spinLockOffset: number } | null {
+/** What of a value is the kernel's, as BTF says: the one bpf_spin_lock among its members, and the rest. */
+function keptByKernel(btf: Btf, value: number): Pick<MapDef, "spinLockOffset" | "kernelFields"> {
   const type = btf.resolve(value);
-  if (type.kind !== "struct") return null;
-  const lock = type.members.find((member) => isSpinLock(btf, member.type));
-  return lock ? { spinLockOffset: lock.bitOffset >>> 3 } : null;
+  const lock =
+    type.kind === "struct" ? type.members.find((member) => isSpinLock(btf, member.type)) : undefined;
+  const fields = kernelFields(btf, value);
+  return {
+    ...(lock && { spinLockOffset: lock.bitOffset >>> 3 }),
+    ...(fields.length > 0 && { kernelFields: fields }),
+  };
 }
 
 function isSpinLock(btf: Btf, id: number): boolean {
@@ -149,7 +154,7 @@ function readBtfMap(
     if (Object.hasOwn(MEMBERS, member.name)) MEMBERS[member.name]?.(btf, member, numbers, name);
     if (member.name === "value") {
       const pointer = btf.resolve(member.type);
-      if (pointer.kind === "ptr") Object.assign(more, spinLock(btf, pointer.type));
+      if (pointer.kind === "ptr") Object.assign(more, keptByKernel(btf, pointer.type));
     }
     if (member.name !== "values") continue;
     numbers.keyBytes ||= 4;
@@ -239,15 +244,15 @@ function readLegacyMaps(elf: ElfFile, btf: Btf | null, section: Section): Object
       flags: bytes >= 20 ? def.u32(16) : 0,
     };
     const place = { section: section.index, offset: symbol.value };
-    return objectMap(symbol.name, place, numbers, { ...annotatedSpinLock(btf, symbol.name) });
+    return objectMap(symbol.name, place, numbers, annotated(btf, symbol.name));
   });
 }
 
 /** BPF_ANNOTATE_KV_PAIR leaves a struct ____btf_map_NAME with the members key and value. */
-function annotatedSpinLock(btf: Btf | null, name: string): { spinLockOffset: number } | null {
+function annotated(btf: Btf | null, name: string): Pick<MapDef, "spinLockOffset" | "kernelFields"> {
   const pair = btf?.structNamed(`____btf_map_${name}`);
   const value = pair?.members.find((member) => member.name === "value");
-  return btf && value ? spinLock(btf, value.type) : null;
+  return btf && value ? keptByKernel(btf, value.type) : {};
 }
 
 /** What is defined in a section of maps, in the order of the file. */
@@ -263,6 +268,7 @@ function readDataMap(elf: ElfFile, btf: Btf | null, section: Section, budget: Bu
   const isStored = section.type !== SECTION_TYPE.nobits;
   const isReadOnly = section.name.startsWith(".rodata");
   const lock = btf ? lockInSection(elf, btf, section) : null;
+  const fields = btf ? fieldsInSection(elf, btf, section) : [];
   const map = objectMap(
     section.name,
     { section: section.index, offset: 0 },
@@ -271,6 +277,7 @@ function readDataMap(elf: ElfFile, btf: Btf | null, section: Section, budget: Bu
       ...(isStored && { initialValue: section.data.bytes.slice() }),
       ...(isReadOnly && { readOnlyForPrograms: true }),
       ...(lock !== null && { spinLockOffset: lock }),
+      ...(fields.length > 0 && { kernelFields: fields }),
     },
   );
   return { ...map, refersTo: "value" };
@@ -280,4 +287,11 @@ function readDataMap(elf: ElfFile, btf: Btf | null, section: Section, budget: Bu
 function lockInSection(elf: ElfFile, btf: Btf, section: Section): number | null {
   const lock = btf.variablesIn(section.name).find((variable) => isSpinLock(btf, variable.type));
   return (lock && elf.symbolsOf(section).find((symbol) => symbol.name === lock.name)?.value) ?? null;
+}
+
+function fieldsInSection(elf: ElfFile, btf: Btf, section: Section): KernelField[] {
+  return btf.variablesIn(section.name).flatMap(({ name, type }) => {
+    const place = elf.symbolsOf(section).find((symbol) => symbol.name === name)?.value;
+    return place === undefined ? [] : kernelFields(btf, type, place);
+  });
 }

@@ -5,7 +5,7 @@
 import { type ContextField, contextFields } from "../context.ts";
 import type { Bytes, Instruction } from "../isa.ts";
 import { MAP_FLAG } from "../maps/shapes.ts";
-import type { MapDef, MapTypeName } from "../program.ts";
+import type { KernelField, MapDef, MapTypeName } from "../program.ts";
 import { forgetCallerSaved } from "./forget.ts";
 import { constant, isConstant, type Scalar, scalar, UNKNOWN } from "./scalar.ts";
 import { signExtend, truncate, zeroExtend32 } from "./scalar-alu.ts";
@@ -320,6 +320,25 @@ function checkMapValue(w: Walk, reg: number, v: Value, off: number, size: number
       w.reject("map-access", "bpf_spin_lock cannot be accessed directly by load/store");
     }
   }
+  if (map.kernelFields) checkKernelFields(w, v, off, size, map.kernelFields);
+}
+
+/** Linux lets a program load and exchange its own pointers to kernel objects; this machine has none of them. */
+function checkKernelFields(
+  w: Walk,
+  v: Value,
+  off: number,
+  size: number,
+  fields: readonly KernelField[],
+): void {
+  const from = Number(v.scalar.smin) + v.off + off;
+  const to = Number(v.scalar.umax) + v.off + off + size;
+  const hit = fields.find(({ offset, bytes }) => from < offset + bytes && offset < to);
+  if (!hit) return;
+  const why = hit.name.endsWith("ptr")
+    ? "access is not known to this verifier, which has no kernel objects"
+    : "cannot be accessed directly by load/store";
+  w.reject("map-access", `${hit.name} ${why}`);
 }
 
 function checkPacket(w: Walk, reg: number, v: Value, off: number, size: number): void {
