@@ -32,6 +32,7 @@ export function remove(session: Session): MaybePromise<void> {
   }
   if (session.tokenLength(1) > KEY_MAX_BYTES) return session.say(BAD_FORMAT);
   const change = (old: Item | null): Change<boolean> => ({ next: "delete", result: old !== null });
+  engine.prefixes.removed(session.key(1));
   return andThen(engine.cache.update(session.key(1), change), (existed) => {
     if (existed) engine.counters.delete_hits++;
     else engine.counters.delete_misses++;

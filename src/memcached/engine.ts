@@ -4,6 +4,7 @@
  */
 import type { Cache } from "../tiers/cache.ts";
 import type { Access } from "../tiers/cold/store.ts";
+import { PrefixStats } from "./prefix-stats.ts";
 
 /** The release whose answers ours are compared with (docs/memcached.md). */
 export const VERSION = "1.6.18-bmc";
@@ -101,7 +102,7 @@ export class Engine {
   /** What `stats settings` shows of the servers; they fill it in. */
   readonly settings = { maxconns: 0, tcpport: 0, udpport: 0, inter: "127.0.0.1", idle_timeout: 0 };
   verbosity = 0;
-  detailEnabled = false;
+  readonly prefixes = new PrefixStats();
   #flushTimer: NodeJS.Timeout | null = null;
 
   constructor(options: EngineOptions) {
@@ -155,6 +156,7 @@ export class Engine {
   }
 
   resetOwnCounters(): void {
+    this.prefixes.clear();
     const { curr_connections } = this.counters;
     Object.assign(this.counters, newCounters(), { curr_connections });
   }

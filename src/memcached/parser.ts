@@ -27,6 +27,9 @@ const GET_LINE_MAX_BYTES = 1_048_576;
 /** A block's first reservation: a lying length costs no more than this until bytes come. */
 const BLOCK_START_BYTES = 16_384;
 
+/** Then the other connections have theirs, as with memcached's -R. */
+const COMMANDS_A_TURN = 64;
+
 type Mode = "line" | "block" | "swallow" | "closed";
 
 export class CommandParser {
@@ -131,7 +134,8 @@ export class CommandParser {
   #run(chunk: Buffer): void {
     let at = 0;
     const end = chunk.length;
-    while (at < end) {
+    for (let commands = 1; at < end; commands++) {
+      if (commands % COMMANDS_A_TURN === 0 && !this.#waiting) this.#after(nextTurn());
       if (this.#waiting || this.#paused) {
         this.#rest = chunk.subarray(at);
         return;
@@ -244,6 +248,10 @@ export class CommandParser {
     };
     done.then(goOn, goOn);
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** memcached lets only these lines grow: a get or gets that begins within the first 100 bytes. */

@@ -35,6 +35,9 @@ export function getAndTouch(session: Session, withCas: boolean): MaybePromise<vo
 function answer(session: Session, from: number, withCas: boolean, touch: Read | null): MaybePromise<void> {
   const { bytes, lineEnd, reply, engine } = session;
   const { cache, counters } = engine;
+  if (lineEnd - from > LONG_LINE_BYTES) {
+    return answerLater(session, { keyStart: -1, mark: null, withCas, touch, first: null });
+  }
   const start = touch === null ? null : reply.mark();
   let mark = start;
   let at = from;
@@ -60,6 +63,7 @@ function answer(session: Session, from: number, withCas: boolean, touch: Read | 
     if (found instanceof Promise) {
       return answerLater(session, { keyStart, mark, withCas, touch, first: found });
     }
+    engine.prefixes.read(key, found !== null);
     if (found !== null) {
       hits++;
       valueBlock(session, bytes, keyStart, at, found, withCas);
@@ -123,8 +127,16 @@ type Later = {
   readonly mark: ReturnType<Session["reply"]["mark"]> | null;
   readonly withCas: boolean;
   readonly touch: Read | null;
-  readonly first: Promise<Item | null>;
+  /** Its result, where it has been asked for already. */
+  readonly first: Promise<Item | null> | null;
 };
+
+/**
+ * A line may have very many keys: it takes turns with others, and never asks for so many at once that userspace
+ * would refuse them (tiers/intake.ts).
+ */
+const LONG_LINE_BYTES = 4_096;
+const READS_AT_ONCE = 256;
 
 async function answerLater(session: Session, later: Later): Promise<void> {
   const { bytes, lineEnd, reply, engine } = session;
@@ -145,14 +157,19 @@ async function answerLater(session: Session, later: Later): Promise<void> {
   const tooLong = spans.findIndex(([start, end]) => end - start > KEY_MAX_BYTES);
   const asked = tooLong < 0 ? spans : spans.slice(0, tooLong);
   const read: Read = later.touch ?? ((key) => engine.cache.get(key));
-  const items = await Promise.all(
-    asked.map(([start, end]) =>
+  const items: (Item | null)[] = [];
+  while (items.length < asked.length) {
+    const next = asked.slice(items.length, items.length + READS_AT_ONCE);
+    const found = next.map(([start, end]) =>
       start === later.keyStart ? later.first : read(bytes.toString("latin1", start, end)),
-    ),
-  );
+    );
+    items.push(...(await Promise.all(found)));
+    if (items.length < asked.length) await new Promise((resolve) => setImmediate(resolve));
+  }
   if (tooLong >= 0) return reply.bytes(BAD_FORMAT);
   items.forEach((item, i) => {
     const [start, end] = asked[i]!;
+    engine.prefixes.read(bytes.toString("latin1", start, end), item !== null);
     if (item !== null) valueBlock(session, bytes, start, end, item, later.withCas);
   });
   const hits = items.filter((item) => item !== null).length;

@@ -86,12 +86,21 @@ export class Session implements CommandSink {
     const name = this.count === 0 ? "" : bytes.toString("latin1", this.starts[0]!, this.ends[0]!);
     const command = this.#commands.get(name);
     if (command === undefined || this.count < command.min || this.count > command.max) {
-      this.reply.bytes(ERROR);
+      if (command === undefined && this.#isHttp()) this.parser.close();
+      else this.reply.bytes(ERROR);
       this.#host.commandDone();
       return;
     }
     if (command.noreply) this.noreply = this.is(this.count - 1, "noreply");
     return this.#run(command.run);
+  }
+
+  /** A browser led here by a page is to be told nothing, as memcached does: `POST / HTTP/1.1`. */
+  #isHttp(): boolean {
+    const last = this.count - 1;
+    return (
+      last >= 0 && this.bytes.toString("latin1", this.starts[last]!, this.ends[last]!).startsWith("HTTP/")
+    );
   }
 
   block(value: Uint8Array, intact: boolean): MaybePromise<void> {

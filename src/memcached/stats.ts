@@ -58,11 +58,12 @@ function rows({ reply }: Session, all: Rows): void {
 function detail(session: Session): MaybePromise<void> {
   const { reply, engine } = session;
   if (session.count < 3) return reply.bytes(DETAIL_USAGE);
-  if (session.is(2, "on")) engine.detailEnabled = true;
-  else if (session.is(2, "off")) engine.detailEnabled = false;
-  // Per-prefix counts are not kept; an empty dump is what a fresh memcached shows too.
-  else if (session.is(2, "dump")) return reply.bytes(END);
-  else return reply.bytes(DETAIL_USAGE);
+  if (session.is(2, "on")) engine.prefixes.isOn = true;
+  else if (session.is(2, "off")) engine.prefixes.isOn = false;
+  else if (session.is(2, "dump")) {
+    for (const line of engine.prefixes.lines()) reply.latin1(line);
+    return reply.bytes(END);
+  } else return reply.bytes(DETAIL_USAGE);
   reply.bytes(OK);
 }
 
@@ -148,7 +149,7 @@ function* settings(engine: Engine): Rows {
   yield ["growth_factor", "1.25"];
   yield ["chunk_size", 48];
   yield ["num_threads", engine.threads];
-  yield ["detail_enabled", engine.detailEnabled ? "yes" : "no"];
+  yield ["detail_enabled", engine.prefixes.isOn ? "yes" : "no"];
   yield ["cas_enabled", "yes"];
   yield ["binding_protocol", "ascii"];
   yield ["auth_enabled_sasl", "no"];

@@ -3,7 +3,7 @@
  * then one atomic update decides. An item too large also deletes what `set` would have replaced, so that a
  * failed write never leaves the old value to be read.
  */
-import { andThen, type Change, type Item, type Key, type MaybePromise } from "../tiers/cold/store.ts";
+import { andThen, type Change, type Item, type Key, MARK, type MaybePromise } from "../tiers/cold/store.ts";
 import type { Engine } from "./engine.ts";
 import { expiresAtMs } from "./exptime.ts";
 import { BAD_CHUNK, BAD_FORMAT, KEY_MAX_BYTES, TOO_LARGE } from "./lines.ts";
@@ -55,6 +55,7 @@ export function storage(session: Session, mode: StoreMode): MaybePromise<void> {
   }
   const key = session.key(1);
   const { noreply } = session;
+  engine.prefixes.stored(key);
   if (engine.itemBytes(key.length, flags, length) > engine.itemMaxBytes) {
     return refuseTooLarge(session, key, length, mode === "set", noreply ? null : TOO_LARGE);
   }
@@ -99,8 +100,8 @@ export function store(engine: Engine, write: Write, value: Uint8Array): MaybePro
 function decide(engine: Engine, write: Write, value: Uint8Array): (old: Item | null) => Change<Outcome> {
   const { flags, expiresAtMs: until, mode, stored } = write;
   const keep = (result: Outcome): Change<Outcome> => ({ next: "keep", result });
-  const put = (marks: number): Change<Outcome> => ({
-    next: { value, flags, expiresAtMs: until, marks, access: engine.freshAccess() },
+  const put = (marks: number, endMs = until): Change<Outcome> => ({
+    next: { value, flags, expiresAtMs: endMs, marks, access: engine.freshAccess() },
     result: "stored",
     stored,
   });
@@ -116,7 +117,8 @@ function decide(engine: Engine, write: Write, value: Uint8Array): (old: Item | n
         if (old === null) return keep("not-found");
         if (old.cas === write.cas) return put(write.marks);
         if (write.staleMark === 0 || (write.cas ?? 0n) >= old.cas) return keep("exists");
-        return put(write.marks | write.staleMark);
+        // As stale as what it replaces: the same end, and no second winner.
+        return put(write.marks | write.staleMark | ((old.marks ?? 0) & MARK.tokenSent), old.expiresAtMs);
       case "append":
       case "prepend": {
         if (old === null) return keep("not-stored");

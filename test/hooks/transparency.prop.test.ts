@@ -287,7 +287,7 @@ describe("the hook cannot be told from outside", () => {
       expect(passing.length).toBeLessThanOrEqual(2 + RUNS / 1_000);
       expect(on.service.hook?.faults).toBe(0);
       // Streams that never met the program would prove nothing.
-      if (RUNS >= 100) expect(hits() - before).toBeGreaterThan(RUNS);
+      if (RUNS >= 100) expect(hits() - before).toBeGreaterThan(RUNS / 2);
     },
     60_000 + RUNS * 200,
   );

@@ -71,3 +71,19 @@ test("each client gets its own answers, and nobody else's", async () => {
     );
   });
 });
+
+// What userspace takes on at once bounds all clients together: one that asks for much takes its turns.
+test.each(["on", "off"] as const)(
+  "a client that asks for much is not refused, offload %s",
+  async (offload) => {
+    running = await start({ memcached: "127.0.0.1:0", offload }, { cold: { maxPending: 1_000 } });
+    const port = running.service.memcached?.server?.port ?? 0;
+    const item = "VALUE k 0 2\r\nhi\r\n";
+    const ask = (request: string, answer: string) =>
+      exchange(port, [request], { quietMs: 1_500 }).then(({ text }) => expect(text).toBe(answer));
+    await ask("set k 0 0 2\r\nhi\r\n", "STORED\r\n");
+    await ask(`get ${"k ".repeat(5_000)}\r\n`, `${item.repeat(5_000)}END\r\n`);
+    await ask(`gat 0 ${"k ".repeat(900)}\r\n`, `${item.repeat(900)}END\r\n`);
+    await Promise.all([1, 2, 3, 4].map(() => ask("get k\r\n".repeat(3_000), `${item}END\r\n`.repeat(3_000))));
+  },
+);
