@@ -32,6 +32,11 @@ export class Conversation {
     return this;
   }
 
+  /** Waits until what was fed is answered: a long piece takes several turns of the event loop. */
+  async turns(): Promise<void> {
+    while (this.session.parser.isWaiting) await new Promise((resolve) => setImmediate(resolve));
+  }
+
   #take(): void {
     this.text += Buffer.concat(this.reply.pieces()).toString("latin1");
     this.reply.reset(true);
