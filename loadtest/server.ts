@@ -67,8 +67,7 @@ export class Service {
     const cores = everyCore ? `0-${cpuCount() - 1}` : String(SERVER_CORE);
     const command = canPin ? ["taskset", "-c", cores, ...serve] : serve;
     const child = spawn(command[0] ?? "", command.slice(1), { stdio: ["ignore", "pipe", "pipe"] });
-    // A load test that dies leaves no server behind.
-    process.once("exit", () => child.kill("SIGKILL"));
+    killAtExit(child);
     let output = "";
     const url = await new Promise<string>((resolve, reject) => {
       const timer = setTimeout(() => fail("did not start in time"), START_DEADLINE_MS);
@@ -112,6 +111,13 @@ export class Service {
     await exited;
     clearTimeout(timer);
   }
+}
+
+/** A load test that dies leaves no server behind. */
+export function killAtExit(child: ChildProcess): void {
+  const kill = () => child.kill("SIGKILL");
+  process.once("exit", kill);
+  child.once("exit", () => process.off("exit", kill));
 }
 
 export function freePort(): Promise<number> {

@@ -10,7 +10,7 @@ import { formatCell } from "../format.ts";
 import { drive, fill, type Load } from "../memcached/generator.ts";
 import { compareHooks, hookTable } from "../memcached/hooks-compared.ts";
 import type { Workload } from "../memcached/workload.ts";
-import { canPin, cpuUsOf, freePort, pinSelf, SERVER_CORE, Service } from "../server.ts";
+import { canPin, cpuUsOf, freePort, killAtExit, pinSelf, SERVER_CORE, Service } from "../server.ts";
 
 const VALUE_BYTES = 100;
 const ONE: Workload = {
@@ -48,7 +48,7 @@ type ServerName = "bare" | "on" | "off" | "memcached";
 function child(command: readonly string[]): ChildProcess {
   const full = canPin ? ["taskset", "-c", String(SERVER_CORE), ...command] : command;
   const process_ = spawn(full[0] as string, full.slice(1), { stdio: "ignore" });
-  process.once("exit", () => process_.kill("SIGKILL"));
+  killAtExit(process_);
   return process_;
 }
 

@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { requireReusePort } from "../../src/cli/workers/supervisor.ts";
 import { Prng } from "../../src/sim/prng.ts";
 import { type CoherenceResult, runCoherence } from "../coherence/run.ts";
-import { freePort, pinSelf, Service } from "../server.ts";
+import { freePort, killAtExit, pinSelf, Service } from "../server.ts";
 import { type Ports, prepareTrouble, REFUSED, TROUBLES } from "./trouble.ts";
 import { growth, median, megabytes, readVitals, type Vitals } from "./vitals.ts";
 
@@ -84,7 +84,7 @@ async function startRedis(): Promise<{ url: string; stop(): void }> {
   const port = await freePort();
   const args = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
   const child = spawn("redis-server", args, { stdio: ["ignore", "pipe", "inherit"] });
-  process.once("exit", () => child.kill("SIGKILL"));
+  killAtExit(child);
   for await (const chunk of child.stdout) if (String(chunk).includes("Ready to accept connections")) break;
   return { url: `redis://127.0.0.1:${port}`, stop: () => void child.kill("SIGKILL") };
 }
