@@ -18,9 +18,10 @@ const POINTER_TAGS: Readonly<Record<string, string>> = {
   percpu_kptr: "percpu_kptr",
   uptr: "uptr",
 };
-/** Structs in structs, and elements of arrays, are looked into no further than this. */
+/** Structs in structs are looked into no further than this. */
 const MAX_DEPTH = 8;
-const MAX_ELEMENTS = 64;
+/** Linux keeps at most 11 fields of a value (BTF_FIELDS_MAX); an array of more is one field here, from end to end. */
+const MAX_ELEMENTS = 11;
 /** Types looked at for one value: structs of structs of structs can be very many. */
 const MAX_LOOKS = 20_000;
 
@@ -46,8 +47,10 @@ export function kernelFields(
     case "array": {
       const inFirst = kernelFields(btf, type.type, base, depth + 1, looks);
       const stride = btf.sizeOf(type.type) ?? 0;
-      if (inFirst.length === 0 || stride === 0) return [];
-      return Array.from({ length: Math.min(type.count, MAX_ELEMENTS) }, (_, i) =>
+      const [first] = inFirst;
+      if (first === undefined) return [];
+      if (type.count > MAX_ELEMENTS) return [{ ...first, offset: base, bytes: type.count * stride }];
+      return Array.from({ length: type.count }, (_, i) =>
         inFirst.map((field) => ({ ...field, offset: field.offset + i * stride })),
       ).flat();
     }
