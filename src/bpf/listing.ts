@@ -90,6 +90,7 @@ function mapShape(map: MapDef): string {
     `${map.type} key=${map.keyBytes} value=${map.valueBytes} entries=${map.maxEntries}`,
     map.flags ? `flags=0x${map.flags.toString(16)}` : "",
     map.spinLockOffset === undefined ? "" : `lock=${map.spinLockOffset}`,
+    ...(map.kernelFields ?? []).map(({ name, offset, bytes }) => `kernel=${name}(${offset} ${bytes})`),
     map.readOnlyForPrograms ? "readonly" : "",
     map.inner ? `inner=(${mapShape(map.inner)})` : "",
     data && data.length <= MAX_DATA_BYTES ? `data="${hexBytes(data, "")}"` : "",

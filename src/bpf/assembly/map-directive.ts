@@ -1,8 +1,9 @@
 /**
- * `.map NAME TYPE key=4 value=8 entries=16 [flags=0] [lock=OFFSET] [data="HEX"] [readonly]`; of a map of maps
+ * `.map NAME TYPE key=4 value=8 entries=16 [flags=0] [lock=OFFSET] [kernel=NAME(OFFSET BYTES)] [data="HEX"]
+ * [readonly]`, kernel once for each part of the value that is the kernel's (`bpf_timer`, `kptr`); of a map of maps
  * also `inner=`, what those inside are like: a map declared above, by its name, or `(TYPE key=4 …)`.
  */
-import { isMapOfMaps, LINUX_MAP_TYPES, type MapDef, type MapTypeName } from "../program.ts";
+import { isMapOfMaps, type KernelField, LINUX_MAP_TYPES, type MapDef, type MapTypeName } from "../program.ts";
 import type { Cursor } from "./cursor.ts";
 
 const MAP_TYPE_NAMES = new Map(LINUX_MAP_TYPES.map((row) => [row.name as string, row.name]));
@@ -43,9 +44,10 @@ function parseShape(cursor: Cursor, maps: readonly MapDef[], name: string): MapD
   let data: Uint8Array | undefined;
   let inner: MapDef | undefined;
   let isReadOnly = false;
+  const kernelFields: KernelField[] = [];
   while (!cursor.atEnd() && !(name === "" && cursor.isAt(")"))) {
     const more = isMapOfMaps(type) ? "inner=NAME" : 'data="HEX"';
-    const expected = `${NUMBER_OPTIONS.map((option) => `${option}=N`).join(", ")}, ${more} or readonly`;
+    const expected = `${NUMBER_OPTIONS.map((option) => `${option}=N`).join(", ")}, kernel=NAME(N N), ${more} or readonly`;
     const token = cursor.next(expected);
     const option = NUMBER_OPTIONS.find((known) => known === token.text);
     if (option) {
@@ -54,6 +56,9 @@ function parseShape(cursor: Cursor, maps: readonly MapDef[], name: string): MapD
     } else if (token.text === "data") {
       cursor.expect("=");
       data = parseHexString(cursor);
+    } else if (token.text === "kernel") {
+      cursor.expect("=");
+      kernelFields.push(parseKernelField(cursor));
     } else if (token.text === "inner" && isMapOfMaps(type)) {
       cursor.expect("=");
       inner = parseInner(cursor, maps);
@@ -77,10 +82,20 @@ function parseShape(cursor: Cursor, maps: readonly MapDef[], name: string): MapD
     maxEntries: required("entries", data ? 1 : undefined),
     flags: required("flags", 0),
     ...(lock !== undefined && { spinLockOffset: lock }),
+    ...(kernelFields.length > 0 && { kernelFields }),
     ...(data && { initialValue: data }),
     ...(isReadOnly && { readOnlyForPrograms: true }),
     ...(inner && { inner }),
   };
+}
+
+function parseKernelField(cursor: Cursor): KernelField {
+  const name = cursor.word("the name of a part that is the kernel's");
+  cursor.expect("(");
+  const offset = cursor.bounded(0, 2 ** 32 - 1, "the offset of that part");
+  const bytes = cursor.bounded(1, 2 ** 32 - 1, "the size of that part");
+  cursor.expect(")");
+  return { name, offset, bytes };
 }
 
 /** Maps of maps go one level deep, so this does not go deeper either. */
