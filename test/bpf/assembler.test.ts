@@ -338,7 +338,7 @@ describe("assemble: errors", () => {
     ],
     [
       ".map m hash key=4 inner=m",
-      "1:19: expected key=N, value=N, entries=N, flags=N, lock=N, data=\"HEX\" or readonly, found 'inner'",
+      "1:19: expected key=N, value=N, entries=N, flags=N, lock=N, kernel=NAME(N N), data=\"HEX\" or readonly, found 'inner'",
     ],
     [
       ".type kprobe",
