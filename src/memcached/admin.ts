@@ -32,8 +32,9 @@ export function remove(session: Session): MaybePromise<void> {
   }
   if (session.tokenLength(1) > KEY_MAX_BYTES) return session.say(BAD_FORMAT);
   const change = (old: Item | null): Change<boolean> => ({ next: "delete", result: old !== null });
-  engine.prefixes.removed(session.key(1));
-  return andThen(engine.cache.update(session.key(1), change), (existed) => {
+  const key = session.key(1);
+  engine.prefixes.removed(key);
+  return andThen(engine.cache.update(key, change), (existed) => {
     if (existed) engine.counters.delete_hits++;
     else engine.counters.delete_misses++;
     session.say(existed ? DELETED : NOT_FOUND);

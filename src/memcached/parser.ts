@@ -250,7 +250,8 @@ export class CommandParser {
   }
 }
 
-function nextTurn(): Promise<void> {
+/** When the sockets that are ready by then have been read. */
+export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 

@@ -8,6 +8,7 @@ import type { Counters, Engine } from "./engine.ts";
 import { expiresAtMs } from "./exptime.ts";
 import { BAD_EXPTIME, BAD_FORMAT, END, ERROR, KEY_MAX_BYTES } from "./lines.ts";
 import { parseI32 } from "./numbers.ts";
+import { nextTurn } from "./parser.ts";
 import { text } from "./reply.ts";
 import type { Session } from "./session.ts";
 
@@ -157,19 +158,19 @@ async function answerLater(session: Session, later: Later): Promise<void> {
   const tooLong = spans.findIndex(([start, end]) => end - start > KEY_MAX_BYTES);
   const asked = tooLong < 0 ? spans : spans.slice(0, tooLong);
   const read: Read = later.touch ?? ((key) => engine.cache.get(key));
+  const keys = asked.map(([start, end]) => bytes.toString("latin1", start, end));
   const items: (Item | null)[] = [];
   while (items.length < asked.length) {
-    const next = asked.slice(items.length, items.length + READS_AT_ONCE);
-    const found = next.map(([start, end]) =>
-      start === later.keyStart ? later.first : read(bytes.toString("latin1", start, end)),
-    );
+    const from = items.length;
+    const next = keys.slice(from, from + READS_AT_ONCE);
+    const found = next.map((key, i) => (asked[from + i]![0] === later.keyStart ? later.first : read(key)));
     items.push(...(await Promise.all(found)));
-    if (items.length < asked.length) await new Promise((resolve) => setImmediate(resolve));
+    if (items.length < asked.length) await nextTurn();
   }
   if (tooLong >= 0) return reply.bytes(BAD_FORMAT);
   items.forEach((item, i) => {
     const [start, end] = asked[i]!;
-    engine.prefixes.read(bytes.toString("latin1", start, end), item !== null);
+    engine.prefixes.read(keys[i]!, item !== null);
     if (item !== null) valueBlock(session, bytes, start, end, item, later.withCas);
   });
   const hits = items.filter((item) => item !== null).length;

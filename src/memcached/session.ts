@@ -97,10 +97,7 @@ export class Session implements CommandSink {
 
   /** A browser led here by a page is to be told nothing, as memcached does: `POST / HTTP/1.1`. */
   #isHttp(): boolean {
-    const last = this.count - 1;
-    return (
-      last >= 0 && this.bytes.toString("latin1", this.starts[last]!, this.ends[last]!).startsWith("HTTP/")
-    );
+    return this.count > 0 && this.key(this.count - 1).startsWith("HTTP/");
   }
 
   block(value: Uint8Array, intact: boolean): MaybePromise<void> {

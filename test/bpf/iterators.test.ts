@@ -3,15 +3,15 @@
  * through the kernel's. What the programs return was recorded from Linux 6.18.
  */
 import { spawnSync } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { afterAll, describe, expect, it, test } from "vitest";
 import { decode } from "../../src/bpf/codec.ts";
 import { disassemble } from "../../src/bpf/disassembler.ts";
-import { parseObject } from "../../src/bpf/elf/object.ts";
 import { Kernel, type LoadOptions } from "../../src/bpf/kernel.ts";
-import type { Program, ProgramObject } from "../../src/bpf/program.ts";
+import type { Program } from "../../src/bpf/program.ts";
 import { verify } from "../../src/bpf/verifier/verify.ts";
 import { linuxOracle, whySkipped } from "../oracle/linux-oracle.ts";
+import { fixtureObject, fixturePath } from "../support/fixtures.ts";
 import { assembled } from "./assembled.ts";
 import { forThisKernel, kernelVerdicts, mapLines } from "./verifier/kernel-verdict.ts";
 
@@ -19,18 +19,8 @@ const oracle = linuxOracle();
 const PACKET = Uint8Array.from({ length: 100 }, (_, i) => (i * 37) % 5);
 const TYPE_ID: Readonly<Record<string, number>> = { xdp: 6, tc: 3 };
 
-function pathOf(name: string): string {
-  return new URL(`../fixtures/bpf/${name}.bpf.o`, import.meta.url).pathname;
-}
-
-function object(name: string): ProgramObject {
-  const parsed = parseObject(readFileSync(pathOf(name)));
-  if (!parsed.ok) throw new Error(parsed.error.message);
-  return parsed.object;
-}
-
-const { programs } = object("iterators");
-const refused = object("iterators-refused");
+const { programs } = fixtureObject("iterators");
+const refused = fixtureObject("iterators-refused");
 
 const RESULTS: Readonly<Record<string, number>> = {
   sum: 184,
@@ -159,7 +149,7 @@ describe.skipIf(typeof oracle === "string" || !hasBpftool)(
     afterAll(() => rmSync(PINS, { recursive: true, force: true }));
 
     it("finds the same functions by the same names", () => {
-      const { status, stderr } = spawnSync("bpftool", ["prog", "loadall", pathOf("iterators"), PINS], {
+      const { status, stderr } = spawnSync("bpftool", ["prog", "loadall", fixturePath("iterators"), PINS], {
         encoding: "utf8",
       });
       expect({ status, stderr: status === 0 ? "" : stderr }).toEqual({ status: 0, stderr: "" });

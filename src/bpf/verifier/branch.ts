@@ -14,6 +14,7 @@ import {
   AT_PACKET_END,
   BEYOND_PACKET_END,
   constantScalar,
+  isOfPacket,
   isPacketKind,
   isPointer,
   type Kind,
@@ -29,7 +30,7 @@ type BranchInsn = Instruction & { kind: "branch" };
 export function stepBranch(w: Walk, insn: BranchInsn): number {
   const a = w.read(insn.dst);
   const b = insn.src === null ? constantScalar(BigInt(insn.imm)) : w.read(insn.src);
-  if (w.unprivileged && isPointer(b) && !(isOfPacket(a) && isOfPacket(b))) {
+  if (w.unprivileged && isPointer(b) && !(isOfPacket(a.kind) && isOfPacket(b.kind))) {
     w.reject("pointer-leak", `R${insn.src} pointer comparison prohibited`);
   }
   const target = w.insn + 1 + insn.off;
@@ -53,10 +54,6 @@ function fork(w: Walk, target: number): State {
   other.insn = target;
   other.previous = w.insn;
   return other;
-}
-
-function isOfPacket({ kind }: Value): boolean {
-  return isPacketKind(kind) || kind === "packet_end";
 }
 
 /** What is told of a pointer when neither side is certain. */

@@ -1,5 +1,5 @@
 /** What a call leaves behind unusable: r0-r5, and packet pointers where the packet may have moved. */
-import { UNINIT, UNKNOWN_VALUE, type Value } from "./value.ts";
+import { isOfPacket, UNINIT, UNKNOWN_VALUE, type Value } from "./value.ts";
 import type { Walk } from "./walk.ts";
 
 export function forgetCallerSaved(w: Walk): void {
@@ -13,7 +13,5 @@ export function invalidated(w: Walk): Value {
 }
 
 export function forgetPackets(w: Walk): void {
-  w.rewrite((v) =>
-    v.kind === "packet" || v.kind === "packet_meta" || v.kind === "packet_end" ? invalidated(w) : v,
-  );
+  w.rewrite((v) => (isOfPacket(v.kind) ? invalidated(w) : v));
 }

@@ -25,7 +25,7 @@ import {
 } from "./value.ts";
 import type { Walk } from "./walk.ts";
 
-export const SPIN_LOCK_BYTES = 4;
+const SPIN_LOCK_BYTES = 4;
 /** Farthest byte of a packet a pointer may name (Linux MAX_PACKET_OFF). */
 export const MAX_PACKET_OFFSET = 0xffffn;
 
@@ -300,40 +300,29 @@ const KERNEL_WRITTEN = new Set<MapTypeName>(["devmap", "devmap_hash"]);
 
 function checkMapValue(w: Walk, reg: number, v: Value, off: number, size: number, write: boolean): void {
   const map = v.map as MapDef;
-  if (write && (map.readOnlyForPrograms || KERNEL_WRITTEN.has(map.type))) {
+  const isForbidden = write
+    ? map.readOnlyForPrograms || KERNEL_WRITTEN.has(map.type)
+    : (map.flags & MAP_FLAG.wronlyProg) !== 0;
+  if (isForbidden) {
     w.reject(
       "map-access",
-      `write into map forbidden, value_size=${map.valueBytes} off=${v.off + off} size=${size}`,
-    );
-  }
-  if (!write && (map.flags & MAP_FLAG.wronlyProg) !== 0) {
-    w.reject(
-      "map-access",
-      `read from map forbidden, value_size=${map.valueBytes} off=${v.off + off} size=${size}`,
+      `${write ? "write into" : "read from"} map forbidden, value_size=${map.valueBytes} off=${v.off + off} size=${size}`,
     );
   }
   checkSpan(w, reg, v, off, size, map.valueBytes);
-  if (map.spinLockOffset !== undefined) {
-    const from = Number(v.scalar.smin) + v.off + off;
-    const to = Number(v.scalar.umax) + v.off + off + size;
-    if (from < map.spinLockOffset + SPIN_LOCK_BYTES && map.spinLockOffset < to) {
-      w.reject("map-access", "bpf_spin_lock cannot be accessed directly by load/store");
-    }
-  }
-  if (map.kernelFields) checkKernelFields(w, v, off, size, map.kernelFields);
+  if (map.spinLockOffset !== undefined || map.kernelFields) checkKept(w, map, v, off, size);
 }
 
 /** Linux lets a program load and exchange its own pointers to kernel objects; this machine has none of them. */
-function checkKernelFields(
-  w: Walk,
-  v: Value,
-  off: number,
-  size: number,
-  fields: readonly KernelField[],
-): void {
+function checkKept(w: Walk, map: MapDef, v: Value, off: number, size: number): void {
+  const { spinLockOffset: lock, kernelFields = [] } = map;
+  const kept: readonly KernelField[] =
+    lock === undefined
+      ? kernelFields
+      : [{ name: "bpf_spin_lock", offset: lock, bytes: SPIN_LOCK_BYTES }, ...kernelFields];
   const from = Number(v.scalar.smin) + v.off + off;
   const to = Number(v.scalar.umax) + v.off + off + size;
-  const hit = fields.find(({ offset, bytes }) => from < offset + bytes && offset < to);
+  const hit = kept.find(({ offset, bytes }) => from < offset + bytes && offset < to);
   if (!hit) return;
   const why = hit.name.endsWith("ptr")
     ? "access is not known to this verifier, which has no kernel objects"

@@ -115,6 +115,11 @@ export function isPacketKind(kind: Kind): boolean {
   return kind === "packet" || kind === "packet_meta";
 }
 
+/** Also the packet's end, which may be compared and is lost with the packet, but not moved or read through. */
+export function isOfPacket(kind: Kind): boolean {
+  return isPacketKind(kind) || kind === "packet_end";
+}
+
 export function isSocketKind(kind: Kind): boolean {
   return kind === "sock" || kind === "sock_common" || kind === "tcp_sock" || kind === "xdp_sock";
 }

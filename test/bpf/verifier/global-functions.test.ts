@@ -1,20 +1,9 @@
 import { spawnSync } from "node:child_process";
-import { readFileSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { afterAll, describe, expect, it, test } from "vitest";
-import { parseObject } from "../../../src/bpf/elf/object.ts";
-import type { Program } from "../../../src/bpf/program.ts";
 import { verify } from "../../../src/bpf/verifier/verify.ts";
 import { linuxOracle } from "../../oracle/linux-oracle.ts";
-
-function pathOf(name: string): string {
-  return new URL(`../../fixtures/bpf/${name}.bpf.o`, import.meta.url).pathname;
-}
-
-function programs(name: string): readonly Program[] {
-  const parsed = parseObject(readFileSync(pathOf(name)));
-  if (!parsed.ok) throw new Error(parsed.error.message);
-  return parsed.object.programs;
-}
+import { fixtureObject, fixturePath } from "../../support/fixtures.ts";
 
 const REFUSED: Readonly<Record<string, string>> = {
   or_null: "arg#0 is expected to be non-NULL\nCaller passes invalid args into func#1 ('not_null')",
@@ -30,14 +19,14 @@ const REFUSED: Readonly<Record<string, string>> = {
 };
 
 describe("global functions, by their prototype", () => {
-  test.each(programs("globals").map((program) => ({ name: program.name, program })))(
+  test.each(fixtureObject("globals").programs.map((program) => ({ name: program.name, program })))(
     "$name is accepted",
     ({ program }) => {
       expect(verify(program)).toMatchObject({ accepted: true, message: "" });
     },
   );
 
-  test.each(programs("globals-refused").map((program) => ({ name: program.name, program })))(
+  test.each(fixtureObject("globals-refused").programs.map((program) => ({ name: program.name, program })))(
     "$name is refused in the kernel's words",
     ({ name, program }) => {
       expect(verify(program).message).toContain(REFUSED[name]);
@@ -52,7 +41,7 @@ describe.skipIf(!canLoad)("the running kernel (skipped: no bpftool, or bpf() is 
   afterAll(() => rmSync(PINS, { recursive: true, force: true }));
 
   it("accepts the same", () => {
-    const { status, stderr } = spawnSync("bpftool", ["prog", "loadall", pathOf("globals"), PINS], {
+    const { status, stderr } = spawnSync("bpftool", ["prog", "loadall", fixturePath("globals"), PINS], {
       encoding: "utf8",
     });
     expect({ status, stderr: status === 0 ? "" : stderr }).toEqual({ status: 0, stderr: "" });
